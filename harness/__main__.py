@@ -1,0 +1,51 @@
+"""`harness` and `python -m harness`: the command line, and how its errors and interruptions end."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from harness.cli import cli
+from harness.errors import HarnessError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return cli.main(arguments, prog_name="harness", standalone_mode=False) or 0
+    except HarnessError as error:
+        return _complain(error, debug="--debug" in arguments)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _complain_of_usage(error)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): point stdout elsewhere, so that Python's own flush at exit is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _complain_of_usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "harness"
+    print(f"{command}: {error.format_message()} (`{command} --help` shows what there is)", file=sys.stderr)
+    return error.exit_code
+
+
+def _complain(error: HarnessError, debug: bool) -> int:
+    if debug:
+        raise error
+
+    print(f"harness: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

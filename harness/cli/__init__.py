@@ -1,0 +1,54 @@
+"""The command line: one short module per command, imported when that command is called.
+
+A module `harness.cli.NAME` holds the click command `command`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import keyword
+
+import click
+
+import harness
+
+# name -> one line for `harness --help`, so that the list of commands imports none of them.
+COMMANDS = {
+    "run": "Fine-tune, meter and rank models.",
+    "score": "PePR of a store or a table of readings.",
+    "select": "The best models that fit a budget.",
+    "import": "Put others' results into a store.",
+    "list": "What is registered, and by whom.",
+    "doctor": "Which meters and devices work here, and why others do not.",
+    "export": "Write a store's trials, epochs or readings to a file.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands' modules are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(self.commands)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return self.commands.get(name)
+
+        # import.py could not be imported.
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command: click.Command = importlib.import_module(f"harness.cli.{module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [
+            (name, COMMANDS.get(name) or self.commands[name].get_short_help_str()) for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "HARNESS"})
+@click.version_option(harness.__version__, prog_name="harness")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """What a deep-learning model achieves per joule, byte, second and gram of CO2."""

@@ -1,0 +1,74 @@
+"""Options and parameter types that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.errors import HarnessError
+from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+from harness.tables import FORMATS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", re.ASCII)
+_SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+class Duration(click.ParamType[float]):
+    """A length of time such as 90, 90s, 30m or 2h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration; write 90s, 30m or 2h", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+def plugin_options(command: F) -> F:
+    """Add --plugin and --no-plugin."""
+    command = click.option(
+        "--no-plugin", multiple=True, metavar="NAME", help="Leave out a plugin; it is not imported."
+    )(command)
+    return click.option("--plugin", multiple=True, metavar="NAME", help="Load a module or installed plugin too.")(
+        command
+    )
+
+
+def output_options(command: F) -> F:
+    """Add --format and -o/--output."""
+    command = click.option(
+        "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead of stdout."
+    )(command)
+    return click.option("--format", type=click.Choice(FORMATS), default="table", show_default=True)(command)
+
+
+def plugin_choice(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> PluginChoice:
+    """Return the choice that the options and the environment make."""
+    return PluginChoice.from_environment(plugin, no_plugin)
+
+
+def loaded(choice: PluginChoice) -> Plugins:
+    """Return the plugins of *choice*; what went wrong is told on stderr, a line each."""
+    plugins = load_plugins(choice)
+    for fault in plugins.faults:
+        click.echo(f"harness: {fault}", err=True)
+    return plugins
+
+
+def read_text(path: Path) -> str:
+    """Return the text of *path*; raises HarnessError where it cannot be read as UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise HarnessError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise HarnessError(f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error

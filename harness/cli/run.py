@@ -1,0 +1,129 @@
+"""`harness run`: fine-tune, meter and rank models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import Duration, loaded, output_options, plugin_choice, plugin_options, read_text
+from harness.study import Study
+from harness.study_file import parse_study
+
+if TYPE_CHECKING:
+    from harness.plugins_loader import Plugins
+
+_REPEATABLE = ("model", "dataset", "meter", "seed", "plugin", "no_plugin")
+# Options that a study file does not hold: the file itself, and how the answer is shown.
+_NOT_IN_FILE = ("study_file", "dry_run", "format", "output")
+
+
+def _read_study_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Make the file's values the defaults of the other options, so that options and environment go before them."""
+    if path is not None:
+        names = {option.name for option in ctx.command.params if option.name} - {*_NOT_IN_FILE}
+        ctx.default_map = parse_study(read_text(path), str(path), names, _REPEATABLE)
+    return path
+
+
+@click.command(
+    # HARNESS_EPOCHS rather than HARNESS_RUN_EPOCHS.
+    context_settings={"auto_envvar_prefix": "HARNESS", "show_default": True},
+    epilog="""\b
+Examples:
+  harness run --model resnet18d --model dla46_c --dataset digits --scratch --epochs 3
+  harness run --model 'tag:efficient' --dataset digits --meter time --meter memory
+  harness run study.toml --seed 1 --seed 2 --seed 3""",
+)
+@click.argument("study_file", required=False, is_eager=True, callback=_read_study_file, type=click.Path(path_type=Path))
+@click.option("--model", multiple=True, metavar="PATTERN", help="A name, a glob, tag:NAME or timm:NAME; repeatable.")
+@click.option("--dataset", multiple=True, metavar="NAME", help="A dataset's name; repeatable.")
+@click.option(
+    "--meter", multiple=True, default=["auto"], metavar="NAME", help="A meter; repeatable. auto: what works here."
+)
+@click.option(
+    "--store", type=click.Path(path_type=Path), default=Path("harness.sqlite"), help="Where results are kept."
+)
+@click.option("--pretrained/--scratch", default=True, help="Start from published weights, or from random ones.")
+@click.option("--epochs", type=click.IntRange(min=1), default=10)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=5e-4, help="Learning rate of Adam.")
+@click.option("--image-size", type=click.IntRange(min=1), help="Pixels.  [default: the dataset's]")
+@click.option(
+    "--train-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images."
+)
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
+@click.option("--seed", multiple=True, type=click.IntRange(min=0), default=[1], help="Repeatable: one trial for each.")
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), help="[default: cuda where there is one]")
+@click.option("--executor", default="local", metavar="NAME", help="Where trials run.")
+@click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
+@click.option("--force", is_flag=True, help="Run finished trials again.")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
+@click.option(
+    "--weights-dir", type=click.Path(file_okay=False, path_type=Path), help="Where NAME.safetensors files are."
+)
+@click.option("--download", is_flag=True, help="Allow datasets to be downloaded.")
+@click.option("--dry-run", is_flag=True, help="Check and print the plan; run nothing.")
+@plugin_options
+@output_options
+@click.pass_context
+def command(ctx: click.Context, /, dry_run: bool, format: str, output: Path | None, **options: Any) -> None:
+    """Fine-tune, meter and rank models.
+
+    Every trial runs in a process of its own and is stored when it ends. Finished trials are not run again: the same
+    command a second time prints the same table. STUDY_FILE is TOML with any of these options, such as
+    `batch-size = 16`; an option goes before its environment variable (HARNESS_BATCH_SIZE), that before the file.
+    """
+    study = _study(options)
+    plugins = loaded(study.plugins)
+    if dry_run:
+        return _print_plan(study, plugins, format, output)
+
+    from harness.progress import Progress
+    from harness.runner import run_study
+
+    result = run_study(study, plugins, Progress())
+    _print_ranking(study, [trial.key for trial in result.trials], format, output)
+    ctx.exit(result.exit_code)
+
+
+def _study(options: dict[str, Any]) -> Study:
+    names = {"model": "models", "dataset": "datasets", "meter": "meters", "seed": "seeds"}
+    choice = plugin_choice(options.pop("plugin"), options.pop("no_plugin"))
+    options["weights"] = "pretrained" if options.pop("pretrained") else "scratch"
+    del options["study_file"]
+    return Study(**{names.get(name, name): value for name, value in options.items()}, plugins=choice)
+
+
+def _print_plan(study: Study, plugins: Plugins, format: str, output: Path | None) -> None:
+    from harness.progress import Progress
+    from harness.runner import plan_study
+    from harness.tables import write_table
+
+    plan = plan_study(study, plugins, Progress())
+    columns = ["trial", "model", "dataset", "seed", "weights", "image_size", "epochs", "device", "plan"]
+    rows = [
+        {
+            "trial": trial.key,
+            "model": trial.model,
+            "dataset": trial.dataset,
+            "seed": trial.seed,
+            "weights": trial.setting.weights,
+            "image_size": trial.setting.image_size,
+            "epochs": trial.setting.epochs,
+            "device": trial.setting.device,
+            "plan": f"run: {plan.to_run[trial.key]}" if trial.key in plan.to_run else "finished",
+        }
+        for trial in plan.trials
+    ]
+    write_table(rows, columns, format, output, title=f"meters: {', '.join(plan.meters)}")
+
+
+def _print_ranking(study: Study, keys: Sequence[str], format: str, output: Path | None) -> None:
+    """Rank the trials of this study; others in the store stay out of it."""
+    from harness.ranking import Request, rank
+    from harness.sources import Query
+
+    rank(study.store, Request(Query(trials=keys)), format=format, output=output, strict=False)

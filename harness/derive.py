@@ -1,0 +1,116 @@
+"""Resources that follow from others: energy, memory and carbon.
+
+One pure function that run, measure and score share; meters never see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import evolve
+
+from harness.records import SOURCES, Missing, Reading
+
+JOULES_PER_KWH = 3.6e6
+# Domains that do not overlap. The psys domain contains the package, so it is never added.
+ENERGY_PARTS = ("energy_gpu", "energy_cpu", "energy_dram")
+
+
+def derive(
+    readings: Iterable[Reading], missing: Iterable[Missing] = (), *, device_kind: str | None = None, pue: float = 1.0
+) -> tuple[list[Reading], list[Missing]]:
+    """Return what follows from the *readings* and *missing* of ONE window: (derived readings, what cannot be derived).
+
+    Only totals (`device` None) count, and of two meters of one resource the first. `energy` is the sum of those of
+    `energy_gpu`, `energy_cpu`, `energy_dram` that were asked for; one of them missing, it is missing. `memory` is
+    `memory_cuda` where the trial ran on CUDA (*device_kind*; None: where CUDA memory was read), else `memory_host`.
+    `carbon` [g] is `energy` [J] / 3.6e6 x *pue* x `carbon_intensity` [g/kWh]. A derived reading carries the worst
+    source of its parts.
+    """
+    totals = _first_totals(readings)
+    gaps = _first_gaps(missing, totals)
+    found: list[Reading] = []
+    lost: list[Missing] = []
+    for result in (_memory(totals, gaps, device_kind), _energy(totals, gaps)):
+        _keep(result, found, lost)
+    totals |= {reading.resource: reading for reading in found}
+    gaps |= {gap.resource: gap for gap in lost}
+    _keep(_carbon(totals, gaps, pue), found, lost)
+    return found, lost
+
+
+def _first_totals(readings: Iterable[Reading]) -> dict[str, Reading]:
+    totals: dict[str, Reading] = {}
+    for reading in readings:
+        if reading.device is None:
+            totals.setdefault(reading.resource, reading)
+    return totals
+
+
+def _first_gaps(missing: Iterable[Missing], totals: dict[str, Reading]) -> dict[str, Missing]:
+    gaps: dict[str, Missing] = {}
+    for gap in missing:
+        if gap.resource not in totals:
+            gaps.setdefault(gap.resource, gap)
+    return gaps
+
+
+def _keep(result: Reading | Missing | None, found: list[Reading], lost: list[Missing]) -> None:
+    if isinstance(result, Reading):
+        found.append(result)
+    elif result is not None:
+        lost.append(result)
+
+
+def _memory(totals: dict[str, Reading], gaps: dict[str, Missing], device_kind: str | None) -> Reading | Missing | None:
+    on_cuda = "memory_cuda" in totals if device_kind is None else device_kind == "cuda"
+    part = "memory_cuda" if on_cuda else "memory_host"
+    if part in totals:
+        return _from_parts("memory", "B", totals[part].value, totals[part].uncertainty, [totals[part]])
+    return _gap("memory", gaps[part]) if part in gaps else None
+
+
+def _energy(totals: dict[str, Reading], gaps: dict[str, Missing]) -> Reading | Missing | None:
+    parts = [totals[name] for name in ENERGY_PARTS if name in totals]
+    absent = [gaps[name] for name in ENERGY_PARTS if name in gaps]
+    if absent:
+        return _gap("energy", absent[0])
+    if not parts:
+        return None
+
+    total = sum(part.value for part in parts)
+    return _from_parts("energy", "J", total, sum(part.uncertainty for part in parts), parts)
+
+
+def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) -> Reading | Missing | None:
+    for name in ("energy", "carbon_intensity"):
+        if name in gaps:
+            return _gap("carbon", gaps[name])
+    if "energy" not in totals or "carbon_intensity" not in totals:
+        return None
+
+    energy, intensity = totals["energy"], totals["carbon_intensity"]
+    scale = pue / JOULES_PER_KWH
+    grams = energy.value * intensity.value * scale
+    high = (energy.value + energy.uncertainty) * (intensity.value + intensity.uncertainty) * scale
+    return _from_parts("carbon", "g", grams, high - grams, [energy, intensity])
+
+
+def _gap(resource: str, cause: Missing) -> Missing:
+    return evolve(cause, resource=resource, reason=f"{cause.resource} is missing: {cause.reason}")
+
+
+def _from_parts(resource: str, unit: str, value: float, uncertainty: float, parts: Sequence[Reading]) -> Reading:
+    source = max((part.source for part in parts), key=SOURCES.index)
+    meters = "+".join(dict.fromkeys(part.meter for part in parts))
+    note = "derived from " + " + ".join(part.resource for part in parts)
+    return evolve(
+        parts[0],
+        resource=resource,
+        unit=unit,
+        value=value,
+        uncertainty=uncertainty,
+        source=source,
+        meter=meters,
+        note=note,
+    )

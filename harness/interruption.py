@@ -1,0 +1,66 @@
+"""Ctrl-C, SIGTERM and SIGHUP as a fact to be asked for, never an exception in the middle of a commit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop:
+    """Whether and how often the user asked to stop. `fileno()` becomes readable when that happens."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.count = 0
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable once the stop was asked for, for a selector."""
+        return self._read
+
+    def ask(self, signum: int) -> None:
+        """Ask to stop because of the signal *signum*."""
+        self.signum = signum if self.signum is None else self.signum
+        self.count += 1
+        os.write(self._write, b"!")
+
+    @property
+    def asked(self) -> bool:
+        return self.signum is not None
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Yield a `Stop` that SIGINT, SIGTERM and SIGHUP ask; the handlers before are put back afterwards.
+
+    Outside the main thread, where Python allows no handlers, nothing asks it.
+    """
+    stop = Stop()
+    before: dict[int, Any] = {}
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        stop.ask(signum)
+
+    if threading.current_thread() is threading.main_thread():
+        # A signal that is ignored on purpose stays so (nohup ignores SIGHUP).
+        heeded = [signum for signum in _SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+        before = {signum: signal.signal(signum, ask) for signum in heeded}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        stop.close()

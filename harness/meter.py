@@ -1,0 +1,92 @@
+"""What a meter is: the protocol that built-in and third-party meters follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from harness.records import Missing, Reading
+
+Readings = Iterable[Reading | Missing]
+
+# The unit of each resource that the harness knows; a plugin's own resource may have any unit.
+UNITS: Mapping[str, str] = {
+    "time": "s",
+    "energy": "J",
+    "energy_gpu": "J",
+    "energy_cpu": "J",
+    "energy_dram": "J",
+    "memory": "B",
+    "memory_host": "B",
+    "memory_cuda": "B",
+    "memory_cuda_reserved": "B",
+    "carbon": "g",
+    "carbon_intensity": "g/kWh",
+    "data": "samples",
+}
+# How the readings of neighbouring windows make that of both; what is not named is a sum.
+COMBINE: Mapping[str, str] = {
+    "memory": "max",
+    "memory_host": "max",
+    "memory_cuda": "max",
+    "memory_cuda_reserved": "max",
+    "carbon_intensity": "mean",
+}
+
+
+class Meter(Protocol):
+    """Something that measures resources over windows. A window is two marks; laps are the marks between.
+
+    A meter is opened once per process and shared by every window, nested and concurrent ones too. The stack that
+    calls it takes one edge at a time, so a meter needs no lock of its own, and guards every call: a meter that raises
+    loses its own readings, with the reason.
+    """
+
+    def unavailable(self) -> str | None:
+        """Return None if the meter works here, else why not and what would help. Called before `open`, cheap."""
+
+    def open(self) -> None:
+        """Take hold of the device: handles, descriptors, threads. Called once, in the process that marks."""
+
+    def mark(self) -> Any:
+        """Return an edge: whatever `between` needs. Cheap, and never waits."""
+
+    def between(self, start: Any, stop: Any, /) -> Readings:
+        """Return what was used from the mark *start* to the later mark *stop*.
+
+        For each resource one reading with `device` None, the total, and where there are several devices one for each;
+        or a `Missing` with the reason. May take its time: it is called after all edges are taken.
+        """
+
+    def close(self) -> None:
+        """Let go of what `open` took."""
+
+
+@frozen
+class StackedMeter:
+    """A meter with the name and the resources it was registered with."""
+
+    name: str
+    meter: Meter
+    resources: tuple[str, ...]
+
+
+MeterFactory = Callable[[Mapping[str, Any]], Meter]
+
+
+def edge_order(resources: Iterable[str]) -> int:
+    """Return the place of a meter of *resources* at a starting edge: energy, memory, others, time.
+
+    A stopping edge goes the other way round, so that the clock sees the least of the other meters.
+    """
+    return min((_order_of(resource) for resource in resources), default=2)
+
+
+def _order_of(resource: str) -> int:
+    if resource == "time":
+        return 3
+    if resource.startswith("energy"):
+        return 0
+    return 1 if resource.startswith("memory") else 2

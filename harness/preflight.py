@@ -1,0 +1,120 @@
+"""What can be known before the first trial: that each model takes its images, and that its weights can be had.
+
+Runs in a worker, since it needs torch, which the runner does without.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import FAULTS, HarnessError
+from harness.executor import Job
+from harness.registry import Registry
+from harness.specs import DatasetSpec, ModelSpec
+from harness.wire import decode
+from harness.worker import Send, loaded_plugins, weights_of
+
+
+def missing_packages() -> list[str]:
+    """Return those packages of the extra `vision` that are not installed."""
+    needed = {"torch": "torch", "timm": "timm", "sklearn": "scikit-learn", "PIL": "pillow"}
+    return [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
+
+
+def find_device(payload: bytes, send: Send) -> None:
+    """Send the kind of device that torch can use here: cuda or cpu."""
+    import torch
+
+    send(b"cuda" if torch.cuda.is_available() else b"cpu")
+
+
+def check(payload: bytes, send: Send) -> None:
+    """Send what stands in the way of the jobs in *payload*, a JSON list of lines."""
+    jobs = [decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)]
+    send(json.dumps(list(problems(jobs))).encode())
+
+
+def problems(jobs: Iterable[Job]) -> Iterator[str]:
+    """Yield one line for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
+    seen: set[tuple[Any, ...]] = set()
+    for job in jobs:
+        setting = job.trial.setting
+        what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
+        if what in seen:
+            continue
+
+        seen.add(what)
+        try:
+            _check(job, loaded_plugins(job.plugins).registry)
+        except HarnessError as error:
+            yield str(error)
+
+
+def _check(job: Job, registry: Registry) -> None:
+    setting = job.trial.setting
+    model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
+    _check_size(model, dataset, setting.image_size)
+    weights = weights_of(model.name, setting.weights, job.weights_dir)
+    if weights == "pretrained":
+        _check_hub(model, job.weights_dir)
+    elif weights is not None and not Path(weights).is_file():
+        raise HarnessError(f"the weights file {weights!r} of {model.name!r} is not there; or train with --scratch")
+
+
+def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int) -> None:
+    """Send two images without content through the model: shapes only, nothing is computed."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
+            built(torch.empty(2, dataset.in_chans, size, size))
+    except HarnessError:
+        raise
+    except FAULTS as error:
+        if not _works_for_real(model, dataset, size):
+            sizes = [other for other in (32, 64, 128, 224, 256) if _works_for_real(model, dataset, other)]
+            works = f"these work: {', '.join(map(str, sizes))}" if sizes else "none of the usual sizes works"
+            reason = str(error).strip().splitlines() or [""]
+            raise HarnessError(
+                f"model {model.name!r} cannot take images of {size} x {size} pixels ({reason[0][:120]}); "
+                f"choose another --image-size: {works}"
+            ) from error
+
+
+def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int) -> bool:
+    import torch
+
+    try:
+        built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
+        with torch.no_grad():
+            built(torch.zeros(2, dataset.in_chans, size, size))
+    except FAULTS:
+        return False
+    return True
+
+
+def _check_hub(model: ModelSpec, weights_dir: str | None) -> None:
+    """Raise HarnessError where the published weights are neither in the hub's cache nor to be had from the hub."""
+    locate = getattr(model.create, "hub_file", None)
+    if locate is None:
+        return  # the plugin that brings the model brings its weights
+
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    repository, file = locate()
+    if any(isinstance(try_to_load_from_cache(repository, name), str) for name in (file, "pytorch_model.bin")):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
+    except Exception as error:
+        folder = weights_dir or "FOLDER"
+        raise HarnessError(
+            f"the weights of {model.name!r} cannot be had: {file} of {repository} is not in the cache and the hub does "
+            f"not answer ({type(error).__name__}); put the file at {folder}/{model.name.removeprefix('timm:')}.safetensors "
+            f"and give --weights-dir {folder}, or train with --scratch"
+        ) from error

@@ -1,0 +1,168 @@
+"""The frozen records that travel between the parts: trials, readings, events.
+
+They hold plain data only (text, numbers, None, tuples and dictionaries of these), so that they can cross a pipe as
+JSON (`harness.wire`) and lie in a store (`harness.store`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import asdict, field, frozen, validators
+
+Source = Literal["counter", "sampled", "estimated"]
+Phase = Literal["train", "infer_batch", "infer_single"]
+Failure = Literal["failed", "diverged", "oom", "timeout", "crashed", "interrupted"]
+Status = Literal["running", "done", "failed", "diverged", "oom", "timeout", "crashed", "interrupted"]
+
+PHASES: tuple[Phase, ...] = ("train", "infer_batch", "infer_single")
+# Best first: what is derived from several readings carries the worst source among them.
+SOURCES: tuple[Source, ...] = ("counter", "sampled", "estimated")
+
+_finite = validators.and_(validators.instance_of((int, float)), validators.lt(float("inf")), validators.ge(0))
+
+
+@frozen
+class Reading:
+    """What one meter says of one resource in one window.
+
+    `value` is in `unit`. `uncertainty` is the half-width, in the same unit, of an interval that holds the truth given
+    what the device told us. `device` is None for the total over all devices, which is always there. `trial`, `phase`
+    and `epoch` (None: the whole phase, else counted from 1) say which window; the stack fills them, the meter's name
+    and the edges in.
+    """
+
+    resource: str
+    value: float = field(converter=float, validator=_finite)
+    unit: str
+    uncertainty: float = field(converter=float, validator=_finite)
+    source: Source = field(validator=validators.in_(SOURCES))
+    device: str | None = None
+    note: str | None = None
+    meter: str = ""
+    trial: str | None = None
+    phase: str | None = None
+    epoch: int | None = None
+    start_ns: int | None = None
+    stop_ns: int | None = None
+
+
+@frozen
+class Missing:
+    """A resource that could not be read in a window, with the reason. Missing is not zero."""
+
+    resource: str
+    reason: str
+    meter: str = ""
+    trial: str | None = None
+    phase: str | None = None
+    epoch: int | None = None
+
+
+@frozen
+class Setting:
+    """How a trial is run. Every field is part of the trial's identity; names of values are free text.
+
+    `weights` is "scratch", "pretrained" or the path of a file; `resize` says how images of another size are brought to
+    `image_size` pixels; `device` is the kind, "cuda" or "cpu".
+    """
+
+    weights: str = "pretrained"
+    train_fraction: float = field(default=1.0, converter=float)
+    epochs: int = 10
+    batch_size: int = 32
+    optimizer: str = "adam"
+    lr: float = field(default=5e-4, converter=float)
+    image_size: int = 256
+    resize: str = "bicubic"
+    precision: str = "fp32"
+    compile: bool = False
+    device: str = "cpu"
+    split: str = "default"
+
+
+@frozen
+class Trial:
+    """One model on one dataset in one setting with one seed: fine-tune, evaluate, meter."""
+
+    model: str
+    dataset: str
+    setting: Setting
+    seed: int = 1
+    task: str = "multiclass"
+
+    @property
+    def key(self) -> str:
+        """The trial's identity: 16 hexadecimal digits of a hash over every field."""
+        plain = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
+
+@frozen
+class Started:
+    """An attempt at a trial begins in process `pid`, begun by `start_method`."""
+
+    trial: str
+    pid: int
+    start_method: str
+    kind: Literal["started"] = "started"
+
+
+@frozen
+class EpochDone:
+    """An epoch ended. `epoch` counts from 1; `performance` is the test accuracy after it; `loss` the mean over it."""
+
+    trial: str
+    epoch: int
+    loss: float | None
+    performance: float | None
+    train_performance: float | None = None
+    kind: Literal["epoch"] = "epoch"
+
+
+@frozen
+class Finished:
+    """A trial is done. `performance` is in [0, 1]; `metrics` are other figures of merit, `facts` what else is known
+    of the trial (images in each split, device name, thread count, digests), both plain data."""
+
+    trial: str
+    performance: float
+    metrics: Mapping[str, Any] = field(factory=dict)
+    facts: Mapping[str, Any] = field(factory=dict)
+    readings: tuple[Reading, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    kind: Literal["finished"] = "finished"
+
+
+@frozen
+class Failed:
+    """A trial ended without a result: how, and why in one line; `detail` may hold a traceback without locals."""
+
+    trial: str
+    status: Failure
+    reason: str
+    detail: str | None = None
+    kind: Literal["failed"] = "failed"
+
+
+Event = Started | EpochDone | Finished | Failed
+
+
+@frozen
+class StudyRecord:
+    """One invocation that adds trials to a store. Everything is plain data.
+
+    `created` is RFC 3339 in UTC; `origin` one of "run", "import", "pytest"; `settings` what was asked for; `machine`
+    facts of host and devices; `packages` and `plugins` name -> version; `commit` the git commit of the user's project.
+    """
+
+    created: str
+    origin: Literal["run", "import", "pytest"] = "run"
+    settings: Mapping[str, Any] = field(factory=dict)
+    machine: Mapping[str, Any] = field(factory=dict)
+    packages: Mapping[str, str] = field(factory=dict)
+    plugins: Mapping[str, str] = field(factory=dict)
+    commit: str | None = None

@@ -1,0 +1,156 @@
+"""What plugins have registered, by name, and who registered it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Generic, TypeVar
+
+from attrs import Factory, define, field, frozen
+
+from harness.errors import FAULTS, HarnessError, unknown
+from harness.meter import Meter, MeterFactory, StackedMeter
+from harness.specs import DatasetSpec, ModelSpec
+
+T = TypeVar("T")
+
+
+@frozen
+class Entry(Generic[T]):
+    """One registered thing and the plugin that registered it."""
+
+    name: str
+    plugin: str
+    value: T
+
+
+@frozen
+class MeterEntry:
+    """How to make a meter, and the resources it reads."""
+
+    factory: MeterFactory
+    resources: tuple[str, ...]
+
+
+@define
+class Table(Generic[T]):
+    """The registered things of one kind. Two plugins that offer one name are an error that names both."""
+
+    kind: str
+    entries: dict[str, Entry[T]] = field(factory=dict)
+
+    def add(self, name: str, plugin: str, value: T) -> None:
+        """Register *value*; raises HarnessError where the name is taken."""
+        if name in self.entries:
+            raise HarnessError(
+                f"{self.kind} {name!r} is offered by two plugins, {self.entries[name].plugin!r} and {plugin!r}; "
+                f"leave one out with --no-plugin"
+            )
+        self.entries[name] = Entry(name, plugin, value)
+
+    def get(self, name: str, hint: str = "") -> T:
+        """Return what is registered as *name*; raises HarnessError with the nearest names."""
+        if name not in self.entries:
+            raise unknown(self.kind, name, self.entries, hint)
+
+        return self.entries[name].value
+
+
+@define
+class Registry:
+    """All that plugins have registered.
+
+    `resolve_model` and `resolve_dataset` ask the plugins for names that no list holds.
+    """
+
+    meters: Table[MeterEntry] = Factory(lambda: Table("meter"))
+    models: Table[ModelSpec] = Factory(lambda: Table("model"))
+    datasets: Table[DatasetSpec] = Factory(lambda: Table("dataset"))
+    executors: Table[Callable[..., Any]] = Factory(lambda: Table("executor"))
+    scores: Table[Callable[..., Any]] = Factory(lambda: Table("score"))
+    resolve_model: Callable[[str], ModelSpec | None] = lambda name: None
+    resolve_dataset: Callable[[str], DatasetSpec | None] = lambda name: None
+
+    def model(self, name: str) -> ModelSpec:
+        """Return the model *name*, listed or resolved; raises HarnessError with the nearest names."""
+        if name in self.models.entries:
+            return self.models.entries[name].value
+        resolved = self.resolve_model(name)
+        return resolved if resolved is not None else self.models.get(name, "any timm model: timm:NAME")
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """Return the dataset *name*, listed or resolved; raises HarnessError with the nearest names."""
+        if name in self.datasets.entries:
+            return self.datasets.entries[name].value
+        resolved = self.resolve_dataset(name)
+        return resolved if resolved is not None else self.datasets.get(name)
+
+    def match_models(self, pattern: str) -> list[str]:
+        """Return the names of the models that *pattern* means: a name, a glob or `tag:NAME`.
+
+        Raises HarnessError where it means none.
+        """
+        names = list(self.models.entries)
+        if pattern.startswith("tag:"):
+            return self._tagged(pattern.removeprefix("tag:"))
+        if not any(sign in pattern for sign in "*?["):
+            return [self.model(pattern).name]
+
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise HarnessError(f"no model matches {pattern!r}; `harness list models` shows {len(names)} names")
+        return found
+
+    def create_meters(self, names: Iterable[str], options: Mapping[str, Any] | None = None) -> list[StackedMeter]:
+        """Return the meters *names*, made but not opened.
+
+        Raises HarnessError for one that is unknown or does not work here: what, why, and what would.
+        """
+        return [self._create_meter(name, options or {}) for name in names]
+
+    def automatic_meters(self, options: Mapping[str, Any] | None = None) -> tuple[list[str], dict[str, str]]:
+        """Return the names of the meters that work here, and for each that is left out the reason.
+
+        A meter whose resources are all read by one before it is left out too.
+        """
+        chosen: list[str] = []
+        left_out: dict[str, str] = {}
+        covered: dict[str, str] = {}
+        for name, entry in self.meters.entries.items():
+            reason = self.meter_unavailable(name, options) or _covered(entry.value.resources, covered)
+            if reason is not None:
+                left_out[name] = reason
+                continue
+            chosen.append(name)
+            covered |= {resource: name for resource in entry.value.resources if resource not in covered}
+        return chosen, left_out
+
+    def meter_unavailable(self, name: str, options: Mapping[str, Any] | None = None) -> str | None:
+        """Return why the meter *name* does not work here, or None. A meter that raises does not work."""
+        try:
+            meter: Meter = self.meters.get(name).factory(options or {})
+            return meter.unavailable()
+        except FAULTS as error:
+            return f"{type(error).__name__}: {error}"
+
+    def _create_meter(self, name: str, options: Mapping[str, Any]) -> StackedMeter:
+        entry = self.meters.get(name)
+        reason = self.meter_unavailable(name, options)
+        if reason is not None:
+            works = ", ".join(self.automatic_meters(options)[0])
+            raise HarnessError(f"meter {name!r} does not work here: {reason}; these do: {works}")
+        return StackedMeter(name, entry.factory(options), entry.resources)
+
+    def _tagged(self, tag: str) -> list[str]:
+        found = [entry.name for entry in self.models.entries.values() if tag in entry.value.tags]
+        if not found:
+            tags = {tag for entry in self.models.entries.values() for tag in entry.value.tags}
+            raise unknown("tag", tag, tags)
+        return found
+
+
+def _covered(resources: Sequence[str], covered: Mapping[str, str]) -> str | None:
+    if not resources or any(resource not in covered for resource in resources):
+        return None
+    others = ", ".join(dict.fromkeys(covered[resource] for resource in resources))
+    return f"what it reads is read by {others}"

@@ -1,0 +1,189 @@
+"""The story of one study: choose the meters, plan the trials, run and store each, hand the store to be ranked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cattrs
+from attrs import field, frozen
+
+from harness.environment import describe_environment
+from harness.errors import HarnessError
+from harness.executor import Executor, Job
+from harness.interruption import Stop, stop_on_signals
+from harness.plugins_loader import Plugins
+from harness.records import Event, Failed, Trial
+from harness.registry import Registry
+from harness.store import Store
+from harness.store_reading import open_reader
+from harness.study import Study, plan_trials
+
+
+class Show(Protocol):
+    """Where a run tells what happens; `harness.progress` writes it on the terminal."""
+
+    def tell(self, message: str) -> None:
+        """Show one line."""
+
+    def planned(self, trials: Sequence[Trial], to_run: Mapping[str, str]) -> None:
+        """Told of all trials and, by key, why some of them have to run."""
+
+    def event(self, event: Event) -> None:
+        """Told of each event after it is stored."""
+
+
+@frozen
+class Plan:
+    """The trials of a study, with why some of them have to run (by key), and the meters."""
+
+    trials: tuple[Trial, ...]
+    to_run: Mapping[str, str]
+    meters: tuple[str, ...]
+
+    def jobs(self, study: Study) -> list[Job]:
+        """Return what to hand to the executor, in the order of the plan."""
+        return [
+            Job(
+                trial=trial,
+                meters=self.meters,
+                plugins=study.plugins,
+                data_dir=str(study.data_dir) if study.data_dir else None,
+                weights_dir=str(study.weights_dir) if study.weights_dir else None,
+                download=study.download,
+                timeout=study.timeout,
+            )
+            for trial in self.trials
+            if trial.key in self.to_run
+        ]
+
+
+@frozen
+class RunResult:
+    """How a run ended: the trials that failed, by key, and the signal that interrupted it."""
+
+    store: Path
+    trials: tuple[Trial, ...]
+    failed: Mapping[str, Failed] = field(factory=dict)
+    signum: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 a trial failed, 128 + signal where the run was interrupted."""
+        if self.signum is not None:
+            return 128 + self.signum
+        return 1 if self.failed else 0
+
+
+def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
+    """Run *study*: every trial that is not yet in its store, each event stored before the next begins.
+
+    Raises HarnessError where the request cannot be met; nothing has run then.
+    """
+    meters = choose_meters(study, plugins.registry, show)
+    with _executor(study, plugins.registry) as executor:
+        trials = plan_trials(study, plugins.registry, _device(study, executor))
+        with Store.open(study.store) as store:
+            to_run = store.unfinished(trials, _resources(meters, plugins.registry), study.force)
+            plan = Plan(tuple(trials), to_run, tuple(meters))
+            show.planned(plan.trials, plan.to_run)
+            if not plan.to_run:
+                return RunResult(study.store, plan.trials)
+            return _run_plan(plan, study, plugins, store, executor, show)
+
+
+def plan_study(study: Study, plugins: Plugins, show: Show) -> Plan:
+    """Return what *study* would run, having checked it as far as that goes without running; writes nothing.
+
+    Raises HarnessError as `run_study`.
+    """
+    meters = choose_meters(study, plugins.registry, show)
+    with _executor(study, plugins.registry) as executor:
+        trials = plan_trials(study, plugins.registry, _device(study, executor))
+        to_run = {trial.key: "new" for trial in trials}
+        if study.store.exists():
+            with open_reader(study.store) as reader:
+                to_run = reader.unfinished(trials, _resources(meters, plugins.registry), study.force)
+        plan = Plan(tuple(trials), to_run, tuple(meters))
+        _check(plan.jobs(study), executor)
+        return plan
+
+
+def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
+    """Return the names of the study's meters; tell which ones "auto" left out and why.
+
+    Raises HarnessError for one that is unknown or does not work here.
+    """
+    named = [name for name in study.meters if name != "auto"]
+    registry.create_meters(named)
+    if "auto" not in study.meters:
+        return list(dict.fromkeys(named))
+
+    automatic, left_out = registry.automatic_meters()
+    for name, reason in left_out.items():
+        if name not in named:
+            show.tell(f"meter {name!r} is left out: {reason}")
+    return list(dict.fromkeys([*named, *automatic]))
+
+
+def _run_plan(plan: Plan, study: Study, plugins: Plugins, store: Store, executor: Executor, show: Show) -> RunResult:
+    jobs = plan.jobs(study)
+    _check(jobs, executor)
+    for note in executor.notes:
+        show.tell(note)
+    study_id = store.begin_study(describe_environment(study.asked(), plugins))
+    store.add_trials(study_id, [job.trial for job in jobs])
+    failed: dict[str, Failed] = {}
+    with stop_on_signals() as stop:
+        for event in executor.execute(jobs, stop):
+            store.record(study_id, event)
+            for fault in plugins.tell(event):
+                show.tell(fault)
+            show.event(event)
+            if isinstance(event, Failed):
+                failed[event.trial] = event
+        return RunResult(study.store, plan.trials, failed, stop.signum)
+
+
+def _resources(meters: Iterable[str], registry: Registry) -> list[str]:
+    return [resource for name in meters for resource in registry.meters.get(name).resources]
+
+
+def _executor(study: Study, registry: Registry) -> Executor:
+    executor: Executor = registry.executors.get(study.executor)({"plugins": study.plugins})
+    return executor
+
+
+def _device(study: Study, executor: Executor) -> str:
+    """Return the kind of device: what was asked for, else cuda where torch can use it.
+
+    A machine without an NVIDIA driver is told by the driver's library, which spares the start of torch.
+    """
+    if study.device is not None:
+        return study.device
+    if not _has_nvidia_driver():
+        return "cpu"
+    return executor.call("harness.preflight:find_device", b"").decode()
+
+
+def _has_nvidia_driver() -> bool:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    try:
+        return bool(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _check(jobs: Sequence[Job], executor: Executor) -> None:
+    """Raise HarnessError with everything that stands in the way of *jobs*, before the first of them."""
+    payload = json.dumps(cattrs.unstructure(list(jobs))).encode()
+    problems = json.loads(executor.call("harness.preflight:check", payload))
+    if problems:
+        raise HarnessError("\n".join(problems))

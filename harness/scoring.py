@@ -1,0 +1,238 @@
+"""A table of performance and resources to its scores: `score_table`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.bounds import Bounds, bounds_of, outside
+from harness.errors import HarnessError, unknown
+from harness.pareto import fronts_by_group, knee
+from harness.pepr import Floats, combine, group_codes, normalize, pepr, scale_weights
+from harness.score import COLUMNS, Score
+from harness.seeds import Lines, join_seeds
+
+if TYPE_CHECKING:
+    import pandas
+
+Gaps = Mapping[str, Sequence[str | None]]
+Columns = dict[str, Any]
+
+
+def score_table(
+    frame: pandas.DataFrame,
+    resources: Mapping[str, float],
+    *,
+    units: Mapping[str, str | None] | None = None,
+    gaps: Gaps | None = None,
+    alpha: float = 1.0,
+    normalization: str = "minmax",
+    bounds: Bounds | None = None,
+    phase: str = "train",
+    alone: Mapping[str, str] | None = None,
+    pareto: bool = False,
+) -> Score:
+    """Return the PePR of each model in each group of *frame*.
+
+    Args:
+        frame: columns `model`, `group`, `performance` in [0, 1] and one for each resource, NaN where missing;
+            optionally `seed`, whereupon the lines of one model and group are one row, and `reason`, why a line has no
+            performance.
+        resources: the weight of each resource.
+        units: the unit of each resource, where known.
+        gaps: why a line has no reading of a resource, for each line.
+        bounds: of an earlier cohort; default: those of this table, by *normalization*.
+        alone: letter -> resource to be scored on its own as well.
+        pareto: mark the Pareto front of performance against all resources with a weight above 0, and its knee.
+
+    Raises HarnessError for a column that is not there, a negative cost, or a performance outside [0, 1].
+    """
+    weights = scale_weights(resources)
+    _check(frame, weights)
+    performance = _numbers(frame, "performance")
+    costs = {name: _numbers(frame, name) for name in weights}
+    lines = join_seeds(frame, _complete(performance, costs, weights))
+    columns = _rows(frame, lines, performance, costs)
+
+    used = _bounds(columns, lines, weights, units or {}, normalization, bounds)
+    parts = _normalize(used, costs, columns, lines)
+    _add_scores(columns, lines, performance, parts, weights, alpha)
+    for letter, name in (alone or {}).items():
+        columns[f"pepr_{letter}"] = lines.mean_of_all(pepr(performance, parts[name], alpha))
+    _add_reasons(columns, frame, lines, weights, gaps or {})
+    if pareto:
+        _add_front(columns, weights)
+    warnings = _lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
+    if bounds:
+        warnings += outside(used, {name: columns[name] for name in weights}, columns["model"], columns["group"])
+    return Score(_ranked(columns), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings))
+
+
+def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
+    for name in weights:
+        if name in COLUMNS or (name.endswith("_n") and name[:-2] in weights):
+            raise HarnessError(f"a resource cannot be called {name!r}, which is a column of the scores; rename it")
+        if name not in frame:
+            raise unknown("resource", name, [str(column) for column in frame.columns if column not in COLUMNS])
+        _refuse(frame, name, _numbers(frame, name) < 0, "is negative; a cost is 0 or more")
+    performance = _numbers(frame, "performance")
+    _refuse(
+        frame,
+        "performance",
+        (performance < 0) | (performance > 1),
+        "is outside 0 to 1; say --performance-range LOW..HIGH",
+    )
+
+
+def _refuse(frame: pandas.DataFrame, column: str, wrong: npt.NDArray[np.bool_], problem: str) -> None:
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        value, model = frame[column].iloc[row], frame["model"].iloc[row]
+        raise HarnessError(f"row {row + 1} ({str(model)!r}): {column} {value:g} {problem}")
+
+
+def _numbers(frame: pandas.DataFrame, column: str) -> Floats:
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _complete(performance: Floats, costs: Mapping[str, Floats], weights: Mapping[str, float]) -> npt.NDArray[np.bool_]:
+    complete = np.isfinite(performance)
+    for name, weight in weights.items():
+        if weight > 0:
+            complete &= np.isfinite(costs[name])
+    return complete
+
+
+def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Mapping[str, Floats]) -> Columns:
+    """The columns in the order of the CSV; those of the score are filled in later."""
+    columns: Columns = {name: frame[name].to_numpy(dtype=object)[lines.first] for name in ("model", "group")}
+    columns["performance"] = lines.mean(performance)
+    for name, values in costs.items():
+        columns |= {name: lines.mean(values), f"{name}_n": None}
+    columns |= dict.fromkeys(("R", "pepr", "reason"))
+    columns["seeds"] = lines.seeds
+    columns["performance_low"], columns["performance_high"] = lines.interval(performance, columns["performance"])
+    return columns
+
+
+def _bounds(
+    columns: Columns,
+    lines: Lines,
+    weights: Mapping[str, float],
+    units: Mapping[str, str | None],
+    normalization: str,
+    given: Bounds | None,
+) -> Bounds:
+    if given is not None:
+        needed = [name for name, weight in weights.items() if weight > 0 or name in given.groups]
+        return given.fit(needed, group_codes(columns["group"])[1], units)
+
+    # A row that gets no score takes no part in the bounds.
+    cohort = {name: np.where(lines.seeds > 0, columns[name], np.nan) for name in weights}
+    return bounds_of(cohort, columns["group"], normalization)
+
+
+def _normalize(used: Bounds, costs: Mapping[str, Floats], columns: Columns, lines: Lines) -> dict[str, Floats]:
+    codes, labels = group_codes(columns["group"])
+    codes, clip = codes[lines.row], used.normalization == "robust"
+    parts = {}
+    for name, values in costs.items():
+        bounds = used.array(name, labels)
+        # Models that cost the same on average have R = 0, however their seeds scatter.
+        flat = (
+            (bounds[:, 0] == bounds[:, 1])[codes] & (columns[name][lines.row] == bounds[codes, 0]) & np.isfinite(values)
+        )
+        parts[name] = normalize(np.where(flat, bounds[codes, 0], values), bounds, codes, clip=clip)
+    return parts
+
+
+def _add_scores(
+    columns: Columns,
+    lines: Lines,
+    performance: Floats,
+    parts: Mapping[str, Floats],
+    weights: Mapping[str, float],
+    alpha: float,
+) -> None:
+    cost = combine(parts, weights)
+    scores = pepr(performance, cost, alpha)
+    for name, values in parts.items():
+        columns[f"{name}_n"] = lines.mean(values)
+    columns["R"], columns["pepr"] = lines.mean(cost), lines.mean_of_all(scores)
+    columns["pepr_low"], columns["pepr_high"] = lines.interval(scores, columns["pepr"])
+
+
+def _add_reasons(
+    columns: Columns, frame: pandas.DataFrame, lines: Lines, weights: Mapping[str, float], gaps: Gaps
+) -> None:
+    reasons = np.full(len(lines.first), None, dtype=object)
+    for row in np.flatnonzero(np.isnan(columns["pepr"])):
+        reasons[row] = _reason(columns, int(row), frame, int(lines.first[row]), weights, gaps)
+    columns["reason"] = reasons
+
+
+def _reason(
+    columns: Columns, row: int, frame: pandas.DataFrame, line: int, weights: Mapping[str, float], gaps: Gaps
+) -> str:
+    told = frame["reason"].iloc[line] if "reason" in frame else None
+    if isinstance(told, str) and told:
+        return told
+    if np.isnan(columns["performance"][row]):
+        return "no performance"
+    for name, weight in weights.items():
+        if weight > 0 and np.isnan(columns[name][row]):
+            infinite = np.isinf(frame[name].iloc[line])
+            why = f"{name} is infinite" if infinite else f"no reading of {name}"
+            return (gaps[name][line] if name in gaps else None) or why
+    if np.isnan(columns["R"][row]):
+        return "the bounds are one point, and the cost lies beside it"
+    return "a cost lies so far below the bounds that it has no score"
+
+
+def _add_front(columns: Columns, weights: Mapping[str, float]) -> None:
+    """Mark the rows on the front, and its knee, within each group; None for rows that cannot be compared."""
+    codes, labels = group_codes(columns["group"])
+    costs = np.stack([columns[name] for name, weight in weights.items() if weight > 0], axis=1)
+    front = fronts_by_group(costs, columns["performance"], codes)
+    known = np.isfinite(costs).all(axis=1) & np.isfinite(columns["performance"])
+    columns["pareto"], columns["knee"] = front.astype(object), np.full(len(front), False, dtype=object)
+    columns["pareto"][~known] = columns["knee"][~known] = None
+    for code in range(len(labels)):
+        bend = knee(columns["R"], columns["performance"], front & (codes == code) & np.isfinite(columns["R"]))
+        if bend is not None:
+            columns["knee"][bend] = True
+
+
+def _lost_seeds(columns: Columns, lines: Lines) -> list[str]:
+    """One warning for each row some of whose seeds count and some do not."""
+    total = np.bincount(lines.row, minlength=len(lines.first))
+    short = np.flatnonzero((lines.seeds > 0) & (lines.seeds < total))
+    return [
+        f"{columns['model'][row]}: only {lines.seeds[row]} of {total[row]} seeds have a performance and all readings"
+        for row in short
+    ]
+
+
+def _scattered_seeds(columns: Columns, lines: Lines, parts: Mapping[str, Floats]) -> list[str]:
+    """One warning for each resource whose seeds scatter so widely that a score in units of the bounds means little."""
+    warnings = []
+    for name, cost in parts.items():
+        far = (lines.seeds > 1)[lines.row] & lines.complete & ((cost < -0.5) | (cost > 1.5))
+        if far.any():
+            model = columns["model"][lines.row[int(np.argmax(far))]]
+            warnings.append(
+                f"{name} differs more between seeds, as of {model}, than between models: its score says little"
+            )
+    return warnings
+
+
+def _ranked(columns: Columns) -> pandas.DataFrame:
+    """Each group's best first; equal scores by performance; rows without a score last."""
+    import pandas
+
+    order = np.lexsort((-columns["performance"], -columns["pepr"], group_codes(columns["group"])[0]))
+    table: pandas.DataFrame = pandas.DataFrame({name: values[order] for name, values in columns.items()})
+    return table

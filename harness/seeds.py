@@ -1,0 +1,80 @@
+"""From the lines of a table, one for each seed, to its rows, one for each model in a group: means and intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from harness.pepr import Codes, Floats, group_codes
+
+if TYPE_CHECKING:
+    import pandas
+
+CONFIDENCE = 0.95
+
+
+@frozen(eq=False)
+class Lines:
+    """Which row each line of a table belongs to, and which lines count.
+
+    `row` numbers the row of each line; `first` is the first line of each row; `complete` says which lines have all
+    that a score needs; `seeds` counts those in each row.
+    """
+
+    row: Codes
+    first: Codes
+    complete: npt.NDArray[np.bool_]
+    seeds: Codes
+
+    def mean(self, values: Floats) -> Floats:
+        """Return each row's mean over its complete lines; of a row that has none, over what there is."""
+        known = np.isfinite(values) & (self.complete | (self.seeds == 0)[self.row])
+        if len(self.first) == len(self.row):
+            return np.where(known, values, np.nan)
+
+        count = np.bincount(self.row[known], minlength=len(self.first))
+        total = np.bincount(self.row[known], weights=values[known], minlength=len(self.first))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / count)
+
+    def mean_of_all(self, scores: Floats) -> Floats:
+        """Return each row's mean over its complete lines, NaN where one of them has no score: half a mean is none."""
+        lost = np.bincount(self.row[self.complete & np.isnan(scores)], minlength=len(self.first)) > 0
+        return np.where(lost | (self.seeds == 0), np.nan, self.mean(scores))
+
+    def interval(self, values: Floats, mean: Floats) -> tuple[Floats, Floats]:
+        """Return the low and high ends of a 95 % t interval of each row's *mean*; NaN for fewer than two seeds."""
+        several = self.seeds > 1
+        half = np.full(len(mean), np.nan)
+        if several.any():
+            from scipy.special import stdtrit
+
+            off = np.where(self.complete, values - mean[self.row], 0.0)
+            squares = np.bincount(self.row, weights=off * off, minlength=len(mean))[several]
+            count = self.seeds[several]
+            half[several] = stdtrit(count - 1, (1 + CONFIDENCE) / 2) * np.sqrt(squares / (count - 1) / count)
+        return mean - half, mean + half
+
+
+def join_seeds(frame: pandas.DataFrame, complete: npt.NDArray[np.bool_]) -> Lines:
+    """Return the rows of *frame*: its lines of one model and group are one row if it has a column `seed`."""
+    everyone = np.arange(len(frame), dtype=np.intp)
+    row, first = (everyone, everyone) if "seed" not in frame else _rows_of(frame)
+    seeds = np.bincount(row[complete], minlength=len(first)).astype(np.intp)
+    return Lines(row, first, complete, seeds)
+
+
+def _rows_of(frame: pandas.DataFrame) -> tuple[Codes, Codes]:
+    groups, _ = group_codes(_objects(frame, "group"))
+    models, names = group_codes(_objects(frame, "model"))
+    row, keys = group_codes(groups * len(names) + models)
+    first = np.full(len(keys), len(row), dtype=np.intp)
+    np.minimum.at(first, row, np.arange(len(row), dtype=np.intp))
+    return row, first
+
+
+def _objects(frame: pandas.DataFrame, column: str) -> npt.NDArray[Any]:
+    return frame[column].to_numpy(dtype=object)

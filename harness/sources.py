@@ -1,0 +1,142 @@
+"""Where scores come from: a store, a CSV or a Parquet file, read into one kind of table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from harness.errors import HarnessError
+from harness.quantities import UNITS, convert, find_unit
+
+if TYPE_CHECKING:
+    import pandas
+
+JOULES_PER_KWH = 3.6e6
+_SQLITE, _PARQUET, _ZIP = b"SQLite format 3\0", b"PAR1", b"PK\x03\x04"
+
+
+@frozen
+class Query:
+    """What to take from a source.
+
+    `resources` are names or letters (None: what the letters stand for), `also` some more; `trials` are the keys of those to take from a
+    store (None: all); `group`, `id` and `performance` name columns; `performance_range` is what 0 and 1 are in the
+    source (0 and 100 for percent); `units` overrule the columns' own; `carbon_intensity` [g/kWh] and `pue` are for
+    grams computed from joules.
+    """
+
+    resources: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
+    phase: str = "train"
+    trials: Collection[str] | None = None
+    id: str | None = None
+    group: tuple[str, ...] = ()
+    performance: str | None = None
+    performance_range: tuple[float, float] | None = None
+    units: Mapping[str, str] = field(factory=dict)
+    delimiter: str | None = None
+    carbon_intensity: float | None = None
+    pue: float | None = None
+
+    @property
+    def recomputes_carbon(self) -> bool:
+        return self.carbon_intensity is not None or self.pue is not None
+
+
+@frozen(eq=False)
+class Table:
+    """Performance and resources, one line for each model, group and seed.
+
+    `frame` is as `scoring.score_table` takes it; `resources` are the columns that can be scored, with their `units`
+    where known; `letters` says which of them a letter stands for; `gaps` why a line lacks one. `warnings` are
+    (resource, text): to be told where that resource is scored, or always (None).
+    """
+
+    frame: pandas.DataFrame
+    resources: tuple[str, ...]
+    units: Mapping[str, str | None]
+    letters: Mapping[str, str]
+    gaps: Mapping[str, Sequence[str | None]] = field(factory=dict)
+    warnings: tuple[tuple[str | None, str], ...] = ()
+
+    def resolve(self, name: str) -> str:
+        """Return the resource that *name*, a column or a letter, means here."""
+        return resolve(name, self.resources, self.letters)
+
+
+def read_source(path: Path, query: Query | None = None) -> Table:
+    """Return the table in *path*, a store, Parquet or CSV by what is in it, whatever its name.
+
+    Raises HarnessError for a file that cannot be read or lacks what *query* names.
+    """
+    query = query or Query()
+    start = _first_bytes(path)
+    if start.startswith(_SQLITE):
+        from harness.store_source import read_store
+
+        return read_store(path, query)
+    from harness.csv_source import read_csv, read_parquet
+
+    return read_parquet(path, query) if start.startswith(_PARQUET) else read_csv(path, query)
+
+
+def resolve(name: str, columns: Iterable[str], letters: Mapping[str, str]) -> str:
+    """Return the column that *name* means: itself if there is one, else what it stands for as a letter."""
+    return name if name in columns else letters.get(name, name)
+
+
+def add_carbon(table: Table, query: Query) -> Table:
+    """Return *table* with `carbon` [g] computed anew from its energy.
+
+    Raises HarnessError where the energy, its unit or the carbon intensity is not known.
+    """
+    energy = table.letters.get("E")
+    unit = table.units.get(energy or "")
+    if energy is None or unit is None or UNITS[unit][0] != "J":
+        raise HarnessError("carbon needs an energy in a known unit; name its column's with --unit energy=kWh")
+
+    kilowatt_hours = table.frame[energy].to_numpy(dtype=np.float64) * convert(1.0, unit, "kWh")
+    frame = table.frame.assign(carbon=kilowatt_hours * _intensity(table, query) * (query.pue or 1.0))
+    names = tuple(dict.fromkeys((*table.resources, "carbon")))
+    gaps = {name: reasons for name, reasons in table.gaps.items() if name != "carbon"}
+    if energy in gaps:
+        gaps["carbon"] = gaps[energy]
+    units, letters = {**table.units, "carbon": "g"}, {**table.letters, "C": "carbon"}
+    return evolve(table, frame=frame, resources=names, units=units, letters=letters, gaps=gaps)
+
+
+def checked_units(units: Mapping[str, str]) -> dict[str, str]:
+    """Return *units* under their proper names. Raises HarnessError for one that is not known."""
+    return {name: find_unit(unit) for name, unit in units.items()}
+
+
+def _intensity(table: Table, query: Query) -> float | np.ndarray[tuple[int], np.dtype[np.float64]]:
+    if query.carbon_intensity is not None:
+        return query.carbon_intensity
+    if "carbon_intensity" not in table.frame:
+        raise HarnessError(
+            "--pue needs a carbon intensity, which this source has not; add --carbon-intensity G_PER_KWH"
+        )
+    return table.frame["carbon_intensity"].to_numpy(dtype=np.float64)
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except IsADirectoryError as error:
+        raise HarnessError(f"{str(path)!r} is a folder; name a store, a CSV or a Parquet file in it") from error
+    except OSError as error:
+        raise HarnessError(
+            f"cannot read {str(path)!r}: {error.strerror}; name a store, a CSV or a Parquet file"
+        ) from error
+
+    if not start:
+        raise HarnessError(f"{str(path)!r} is empty; name a store, a CSV or a Parquet file")
+    if start.startswith(_ZIP):
+        raise HarnessError(f"{str(path)!r} is a zip or Excel file; save the sheet as CSV (UTF-8) first")
+    return start

@@ -1,0 +1,233 @@
+"""What is in a store: its trials, epochs and readings as rows, and which trials have still to run."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from harness.errors import HarnessError
+from harness.records import Setting, Trial
+from harness.store_schema import BUSY_SECONDS, check_identity, store_error
+
+Row = dict[str, Any]
+
+_SETTING = tuple(field.name for field in attrs.fields(Setting))
+_ATTEMPTS = "attempts JOIN trials ON trials.id = attempts.trial"
+_TRIALS = f"""
+SELECT key AS trial, model, dataset, seed, task, status, number AS attempt, accepted, performance, reason, origin,
+    started, finished, start_method, setting, metrics, facts, attempts.study AS study, detail
+FROM {_ATTEMPTS} JOIN studies ON studies.id = attempts.study"""  # noqa: S608 (no text from outside, here and below)
+_OF_ATTEMPT = """
+SELECT key AS trial, number AS attempt, accepted, {columns}
+FROM {table} JOIN attempts ON attempts.id = {table}.attempt JOIN trials ON trials.id = attempts.trial"""
+_ACCEPTED = " WHERE accepted = 1"
+_IN_ORDER = " ORDER BY trials.id, number"
+
+
+class StoreReader:
+    """A store as it was when this was opened: nothing that is written later shows, and no lock is held."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the memory that holds the store. Harmless a second time."""
+        self._connection.close()
+
+    def trials(self, accepted: bool = False) -> list[Row]:
+        """Return one row for each attempt, or for each *accepted* one, in the order the trials were added.
+
+        Columns: trial (the key), model, dataset, seed, task, status, attempt (its number), accepted, performance,
+        reason, origin, started, finished (RFC 3339 in UTC), start_method, the fields of `Setting`, metrics, facts
+        (dictionaries), study, detail.
+        """
+        return [_flat(row) for row in self._rows(_TRIALS + _ACCEPTED * accepted + _IN_ORDER)]
+
+    def epochs(self, accepted: bool = False) -> list[Row]:
+        """Return trial, attempt, accepted, epoch (from 1), loss, performance, train_performance of each epoch."""
+        return self._of_attempts(
+            "epochs", "epoch, loss, epochs.performance AS performance, train_performance", "epoch", accepted
+        )
+
+    def readings(self, accepted: bool = False) -> list[Row]:
+        """Return trial, attempt, accepted and the fields of `Reading` for each one, as measured; none is derived."""
+        columns = "phase, epoch, meter, resource, device, value, unit, uncertainty, source, note, start_ns, stop_ns"
+        return self._of_attempts("readings", columns, "readings.id", accepted)
+
+    def missing(self, accepted: bool = False) -> list[Row]:
+        """Return trial, attempt, accepted and the fields of `Missing` for each reading that could not be taken."""
+        return self._of_attempts(
+            "missing", "phase, epoch, meter, resource, missing.reason AS reason", "missing.id", accepted
+        )
+
+    def studies(self) -> list[Row]:
+        """Return study (its number) and the fields of `StudyRecord` for each study."""
+        columns = "id AS study, created, origin, settings, machine, packages, plugins, git_commit AS 'commit'"
+        return self._rows(f"SELECT {columns} FROM studies ORDER BY id")  # noqa: S608 (no text from outside)
+
+    def unfinished(self, trials: Iterable[Trial], resources: Collection[str], force: bool = False) -> dict[str, str]:
+        """Return key -> why it has to run, for those of *trials* that do; see `find_unfinished`."""
+        try:
+            return find_unfinished(self._connection, trials, resources, force)
+        except sqlite3.Error as error:
+            raise store_error(self._path, f"malformed content ({error})") from error
+
+    def _of_attempts(self, table: str, columns: str, order: str, accepted: bool) -> list[Row]:
+        query = _OF_ATTEMPT.format(table=table, columns=columns)
+        return self._rows(f"{query}{_ACCEPTED * accepted}{_IN_ORDER}, {order}")
+
+    def _rows(self, query: str) -> list[Row]:
+        try:
+            cursor = self._connection.execute(query)
+            names = [column[0] for column in cursor.description]
+            return [_plain(dict(zip(names, values, strict=True))) for values in cursor]
+        except (sqlite3.Error, ValueError) as error:
+            # The copy lies in memory, so only what it holds can be at fault.
+            raise store_error(self._path, f"malformed content ({error})") from error
+
+
+def open_reader(path: Path) -> StoreReader:
+    """Return a reader of the store *path* as it is now, which a run may be writing; changes no byte of it.
+
+    Works in folders and on files that cannot be written. The whole store is taken into memory. Raises HarnessError
+    for a file that is not there, cannot be read, is damaged, empty, no store, or one of a newer harness.
+    """
+    _check_is_file(path)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        _copy(path, connection)
+        check_identity(connection, path)
+        _check_integrity(connection)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise store_error(path, error) from error
+        raise
+    return StoreReader(path, connection)
+
+
+def find_unfinished(
+    connection: sqlite3.Connection, trials: Iterable[Trial], resources: Collection[str], force: bool = False
+) -> dict[str, str]:
+    """Return key -> why it has to run, for those of *trials* that do: "new", "failed: ...", "lacks energy_gpu".
+
+    A resource is lacking where the accepted attempt has neither a reading of it nor a reason for there being none: to
+    repeat a trial whose reading came out missing would most likely miss it again. With *force*, all have to run.
+    """
+    keys = dict.fromkeys(trial.key for trial in trials)
+    if force:
+        return dict.fromkeys(keys, "forced")
+
+    last = {row[0]: row[1:] for row in connection.execute(f"SELECT key, status, reason FROM {_ATTEMPTS}{_IN_ORDER}")}  # noqa: S608
+    found = _resources_found(connection)
+    reasons = {key: _why(found.get(key), last.get(key), resources) for key in keys}
+    return {key: reason for key, reason in reasons.items() if reason is not None}
+
+
+def _resources_found(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    """The resources that the accepted attempt of each trial knows of, by key."""
+    found: dict[str, set[str]] = {
+        key: set()
+        for (key,) in connection.execute(f"SELECT key FROM {_ATTEMPTS}{_ACCEPTED}")  # noqa: S608
+    }
+    for table in ("readings", "missing"):
+        query = f"SELECT DISTINCT key, resource FROM {table} JOIN attempts ON attempts.id = attempt JOIN trials"  # noqa: S608
+        for key, resource in connection.execute(f"{query} ON trials.id = trial{_ACCEPTED}"):
+            found[key].add(resource)
+    return found
+
+
+def _why(found: set[str] | None, last: tuple[str, str | None] | None, resources: Collection[str]) -> str | None:
+    if last is None:
+        return "new"
+    if found is None:
+        status, reason = last
+        return f"{status}: {reason}" if reason else status
+    lacking = [resource for resource in dict.fromkeys(resources) if resource not in found]
+    return f"lacks {', '.join(lacking)}" if lacking else None
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise HarnessError(f"store {str(path)!r} is not there; `harness run --store {path}` makes one") from error
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"cannot read store {str(path)!r}: {error}; name another file") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise HarnessError(f"store {str(path)!r} is a folder; name a file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise HarnessError(f"store {str(path)!r} is no regular file; name another file")
+    if status.st_size == 0:
+        raise HarnessError(f"store {str(path)!r} is empty and holds no trials; `harness run --store {path}` adds some")
+
+
+def _copy(path: Path, target: sqlite3.Connection) -> None:
+    """Copy the file *path* as of one moment."""
+    # Only SQLite may open it: when a process closes a file by other means, it loses the locks it has on it.
+    modes = ["mode=ro", "mode=rw"]
+    if not any(_side_file(path, ending) for ending in ("-wal", "-journal")):
+        # A copy of a store in use, in a folder where SQLite cannot make the side files that it then wants.
+        modes.append("immutable=1")
+    for mode in modes:
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=BUSY_SECONDS)
+        try:
+            # Takes the read lock, waiting no longer than the timeout; backup() alone would wait for ever.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(target)
+            return
+        except sqlite3.OperationalError as error:
+            # Read only, SQLite can neither undo a write that was cut short nor make side files.
+            if mode == modes[-1] or not any(words in str(error) for words in ("readonly", "unable to open")):
+                raise
+        finally:
+            source.close()
+
+
+def _side_file(path: Path, ending: str) -> bool:
+    side = path.resolve().with_name(path.resolve().name + ending)
+    return side.exists() and side.stat().st_size > 0
+
+
+def _check_integrity(connection: sqlite3.Connection) -> None:
+    answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise sqlite3.DatabaseError(f"malformed content ({' '.join(answer.split())})")
+
+
+def _plain(row: Row) -> Row:
+    """JSON to dictionaries, 0 and 1 to False and True."""
+    for name in ("setting", "metrics", "facts", "settings", "machine", "packages", "plugins"):
+        if row.get(name) is not None:
+            row[name] = json.loads(row[name])
+    if "accepted" in row:
+        row["accepted"] = bool(row["accepted"])
+    return row
+
+
+def _flat(row: Row) -> Row:
+    """Put the fields of the setting where the setting was."""
+    flat: Row = {}
+    for name, value in row.items():
+        if name == "setting" and isinstance(value, Mapping):
+            flat |= {field: value.get(field) for field in _SETTING}
+        elif name != "setting":
+            flat[name] = value
+    return flat

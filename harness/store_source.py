@@ -1,0 +1,198 @@
+"""A store to a table of performance and resources: one line for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from harness.derive import derive
+from harness.errors import HarnessError, unknown
+from harness.quantities import LETTERS, RESOURCE_UNITS
+from harness.records import Missing, Reading, Setting
+from harness.sources import Query, Table
+from harness.store_reading import open_reader
+
+Row = dict[str, Any]
+SETTING = tuple(field.name for field in attrs.fields(Setting))
+_COHORT = ("dataset", "task", *SETTING)
+_READING = tuple(field.name for field in attrs.fields(Reading))
+_MISSING = tuple(field.name for field in attrs.fields(Missing))
+
+
+def read_store(path: Path, query: Query) -> Table:
+    """Return the table in the store *path*: for each trial the accepted attempt, else the last.
+
+    A group is one dataset in one setting; with `query.group` it is what those columns name, and settings that differ
+    within it belong to the name of the row. Raises HarnessError for a store that cannot be read or holds no trials.
+    """
+    if query.id is not None:
+        raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
+    with open_reader(path) as reader:
+        attempts, readings, missing = reader.trials(), reader.readings(accepted=True), reader.missing(accepted=True)
+    trials = _chosen(attempts, query.trials)
+    if not trials:
+        raise HarnessError(f"store {str(path)!r} holds no trials; `harness run --store {path}` adds some")
+
+    return _table(trials, _by_trial(readings, query.phase), _by_trial(missing, query.phase), query)
+
+
+def label_trials(trials: Sequence[Row], group: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return (name, group) of each trial; only what differs within a dataset is told of the setting.
+
+    Raises HarnessError for a column in *group* that trials have not.
+    """
+    for column in group:
+        if column not in _COHORT:
+            raise unknown("group", column, _COHORT)
+    telling = _telling(trials)
+    together = group or _COHORT
+    apart = [name for name in telling if name not in together]
+    shown = [name for name in together if name in telling or name in group]
+    return [
+        (_label(trial["model"], trial, apart, " "), _label("", trial, ["dataset"] * ("dataset" in together) + shown))
+        for trial in trials
+    ]
+
+
+def _chosen(attempts: Iterable[Row], wanted: Iterable[str] | None) -> list[Row]:
+    """The accepted attempt of each trial, else its last one."""
+    chosen: dict[str, Row] = {}
+    keys = None if wanted is None else set(wanted)
+    for attempt in attempts:
+        known = chosen.get(attempt["trial"])
+        if (keys is None or attempt["trial"] in keys) and not (known and known["accepted"]):
+            chosen[attempt["trial"]] = attempt
+    return list(chosen.values())
+
+
+def _by_trial(rows: Iterable[Row], phase: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["phase"] == phase and row["epoch"] is None:
+            found.setdefault(row["trial"], []).append(row)
+    return found
+
+
+def _table(
+    trials: list[Row], readings: Mapping[str, list[Row]], missing: Mapping[str, list[Row]], query: Query
+) -> Table:
+    import pandas
+
+    taken = [
+        _costs(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
+    ]
+    names = list(dict.fromkeys(name for found, lost in taken for name in (*found, *lost)))
+    labels = label_trials(trials, query.group)
+    columns: dict[str, Any] = {
+        "model": [model for model, _ in labels],
+        "group": [group for _, group in labels],
+        "seed": [trial["seed"] for trial in trials],
+        "reason": [_reason(trial) for trial in trials],
+        "performance": np.array([_performance(trial, query) for trial in trials], dtype=np.float64),
+    }
+    for name in names:
+        columns[name] = np.array([_value(found, name) for found, _ in taken], dtype=np.float64)
+    gaps = {name: [lost[name].reason if name in lost else None for _, lost in taken] for name in names}
+    units = {name: _unit(taken, name) for name in names}
+    letters = {letter: name for letter, name in LETTERS.items() if name in names}
+    warnings = tuple(_warnings(trials, columns["group"], taken, query))
+    return Table(pandas.DataFrame(columns), tuple(names), units, letters, gaps, warnings)
+
+
+def _costs(trial: Row, rows: list[Row], gaps: list[Row], query: Query) -> tuple[dict[str, Reading], dict[str, Missing]]:
+    """The reading of each resource, measured or derived, and the gap of each that has none."""
+    readings = [Reading(**{name: row[name] for name in _READING}) for row in rows if row["device"] is None]
+    missing = [Missing(**{name: row[name] for name in _MISSING}) for row in gaps]
+    if query.recomputes_carbon:
+        readings = [reading for reading in readings if reading.resource != "carbon"]
+    if query.carbon_intensity is not None:
+        readings = [reading for reading in readings if reading.resource != "carbon_intensity"]
+        missing = [gap for gap in missing if gap.resource != "carbon_intensity"]
+        readings.append(Reading("carbon_intensity", query.carbon_intensity, "g/kWh", 0.0, "estimated", note="given"))
+    if data := _number((trial["facts"] or {}).get("data")):
+        readings.append(Reading("data", data, "samples", 0.0, "counter"))
+    derived, lost = derive(readings, missing, device_kind=trial["device"], pue=query.pue or 1.0)
+    found: dict[str, Reading] = {reading.resource: reading for reading in derived}
+    for reading in readings:
+        found.setdefault(reading.resource, reading)
+    return found, {gap.resource: gap for gap in reversed([*missing, *lost]) if gap.resource not in found}
+
+
+def _performance(trial: Row, query: Query) -> float | None:
+    """The performance in [0, 1], or the metric that the query names instead."""
+    if query.performance in (None, "performance"):
+        value = _number(trial["performance"])
+    elif trial["status"] == "done":
+        metrics = trial["metrics"] or {}
+        if query.performance not in metrics:
+            raise unknown("performance", str(query.performance), ["performance", *metrics])
+        value = _number(metrics[query.performance])
+    else:
+        value = None
+    low, high = query.performance_range or (0.0, 1.0)
+    return value if value is None or (low, high) == (0.0, 1.0) else (value - low) / (high - low)
+
+
+def _reason(trial: Row) -> str | None:
+    if trial["status"] == "done":
+        return None
+    return f"{trial['status']}: {trial['reason']}" if trial["reason"] else str(trial["status"])
+
+
+def _warnings(
+    trials: Sequence[Row], groups: Sequence[str], taken: Sequence[tuple[dict[str, Reading], Any]], query: Query
+) -> list[tuple[str | None, str]]:
+    """What makes readings of one resource in one group doubtful to compare."""
+    sources: dict[tuple[str, str], dict[str, None]] = {}
+    methods: dict[tuple[str, str], dict[str, None]] = {}
+    for trial, group, (found, _) in zip(trials, groups, taken, strict=True):
+        for name, reading in found.items():
+            sources.setdefault((name, group), {})[reading.source] = None
+            if "memory_host" in (name, *(reading.note or "").split()):
+                methods.setdefault((name, group), {})[str(trial["start_method"])] = None
+    warnings: list[tuple[str | None, str]] = [
+        (name, f"{name} of {group}: some rows are estimated, others measured; they do not compare")
+        for (name, group), seen in sources.items()
+        if "estimated" in seen and len(seen) > 1
+    ]
+    warnings += [
+        (name, f"{name} of {group}: processes were started by {' and '.join(seen)}, whose memory does not compare")
+        for (name, group), seen in methods.items()
+        if len(seen) > 1
+    ]
+    notes = {reading.note for found, _ in taken for reading in found.values() if reading.resource == "energy"}
+    if query.pue is not None and any("PUE included" in (note or "") for note in notes):
+        warnings.append(("carbon", "some energies include the PUE already; --pue multiplies it in once more"))
+    return warnings
+
+
+def _telling(trials: Sequence[Row]) -> list[str]:
+    """The settings that differ within a dataset; and the dataset, if there are several."""
+    seen: dict[tuple[str, str], set[Any]] = {}
+    for trial in trials:
+        for name in _COHORT:
+            seen.setdefault((name, "" if name == "dataset" else trial["dataset"]), set()).add(trial[name])
+    return list(dict.fromkeys(name for (name, _), values in seen.items() if len(values) > 1))
+
+
+def _label(start: str, trial: Row, names: Sequence[str], separator: str = ", ") -> str:
+    told = [
+        str(trial[name]) if name in ("dataset", "weights") else f"{name}={trial[name]}" for name in dict.fromkeys(names)
+    ]
+    return separator.join([start, *told] if start else told)
+
+
+def _value(found: Mapping[str, Reading], name: str) -> float | None:
+    return found[name].value if name in found else None
+
+
+def _unit(taken: Sequence[tuple[dict[str, Reading], Any]], name: str) -> str | None:
+    return next((found[name].unit for found, _ in taken if name in found), RESOURCE_UNITS.get(name))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,192 @@
+"""Conformance tests for plugin authors.
+
+    class TestMyMeter(harness.testing.MeterContract):
+        factory = staticmethod(my_meter)
+        resources = ("energy_cpu",)
+
+A class of tests that pytest collects in the author's own suite; it needs no hardware beyond what the meter needs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pytest
+
+from harness.derive import derive
+from harness.meter import COMBINE, UNITS, Meter, StackedMeter
+from harness.records import SOURCES, Missing, Reading
+from harness.stack import MeterStack, Window
+
+
+class MeterContract:
+    """What every meter keeps. Set `factory` and `resources`; override `work` to use more of what is metered.
+
+    A meter that is unavailable here passes by giving its reason; the tests of its readings are then skipped with it.
+    """
+
+    factory: ClassVar[Callable[[Mapping[str, Any]], Meter]]
+    resources: ClassVar[tuple[str, ...]]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def work(self) -> object:
+        """Do something that takes some of the resource."""
+        end = time.monotonic() + 0.02
+        ballast = bytearray(1 << 20)
+        while time.monotonic() < end:
+            ballast[0] = (ballast[0] + 1) % 256
+        return ballast
+
+    def test_says_in_words_why_it_is_unavailable(self) -> None:
+        reason = self._meter().unavailable()
+
+        assert reason is None or (isinstance(reason, str) and reason.strip())
+
+    def test_gives_a_total_or_a_reason_for_each_resource(self) -> None:
+        window = self._window()
+
+        said = {record.resource for record in [*window.readings, *window.missing]}
+        assert set(self.resources) == said
+
+    def test_values_are_finite_and_not_negative(self) -> None:
+        readings = self._window().readings
+
+        assert [] == [r for r in readings if not (math.isfinite(r.value) and r.value >= 0)]
+        assert [] == [r for r in readings if not (math.isfinite(r.uncertainty) and r.uncertainty >= 0)]
+
+    def test_units_are_those_of_the_resources(self) -> None:
+        readings = self._window().readings
+
+        assert [] == [(r.resource, r.unit) for r in readings if r.unit != UNITS.get(r.resource, r.unit)]
+
+    def test_sources_are_known_words(self) -> None:
+        assert {reading.source for reading in self._window().readings} <= set(SOURCES)
+
+    def test_reasons_are_words(self) -> None:
+        assert all(missing.reason.strip() for missing in self._window().missing)
+
+    def test_devices_add_up_to_the_total(self) -> None:
+        readings = self._window().readings
+
+        for resource, total in _totals(readings).items():
+            parts = [r for r in readings if r.resource == resource and r.device is not None]
+            if parts and COMBINE.get(resource) != "mean":
+                assert abs(total.value - sum(part.value for part in parts)) <= _margin(total, parts)
+
+    def test_laps_combine_to_the_whole_within_the_error_bars(self) -> None:
+        with self._stack() as stack, stack.window() as window:
+            for _ in range(3):
+                self.work()
+                window.lap()
+
+        laps = [[r for r in window.readings if r.epoch == epoch] for epoch in (1, 2, 3)]
+        for total in _totals(r for r in window.readings if r.epoch is None).values():
+            parts = [lap_total for lap in laps if (lap_total := _totals(lap).get(total.resource)) is not None]
+            if len(parts) == 3:
+                assert _combine(total, parts, rest=_share_after(window, parts))
+
+    def test_a_nested_window_does_not_change_the_one_around_it(self) -> None:
+        with self._stack() as stack:
+            with stack.window() as outer:
+                self.work()
+                with stack.window() as inner:
+                    self.work()
+                with stack.window():
+                    pass
+
+            whole, part = _totals(outer.readings), _totals(inner.readings)
+        for resource in whole.keys() & part.keys():
+            if COMBINE.get(resource) != "mean":
+                margin = whole[resource].uncertainty + part[resource].uncertainty
+                assert whole[resource].value + margin >= part[resource].value
+
+    def test_windows_may_overlap(self) -> None:
+        with self._stack() as stack:
+            first = stack.edge("start")
+            self.work()
+            second = stack.edge("start")
+            self.work()
+            first_stop = stack.edge("stop")
+            second_stop = stack.edge("stop")
+
+            for start, stop in ((first, first_stop), (second, second_stop)):
+                readings, missing = stack.between(start, stop)
+                assert set(self.resources) == {record.resource for record in [*readings, *missing]}
+
+    def test_marks_can_be_read_twice(self) -> None:
+        with self._stack() as stack:
+            start = stack.edge("start")
+            self.work()
+            stop = stack.edge("stop")
+
+            assert stack.between(start, stop) == stack.between(start, stop)
+
+    def test_readings_survive_an_exception_in_the_block(self) -> None:
+        with self._stack() as stack:
+            with pytest.raises(ZeroDivisionError), stack.window() as window:
+                self.work()
+                raise ZeroDivisionError
+
+        assert set(self.resources) == {record.resource for record in [*window.readings, *window.missing]}
+
+    def test_can_be_opened_again_after_it_was_closed(self) -> None:
+        self._window()
+
+        again = self._window()
+        assert set(self.resources) == {record.resource for record in [*again.readings, *again.missing]}
+
+    def test_derived_resources_follow(self) -> None:
+        window = self._window()
+
+        found, lost = derive(window.readings, window.missing)
+        assert all(isinstance(record, (Reading, Missing)) for record in [*found, *lost])
+
+    def _meter(self) -> Meter:
+        return type(self).factory(self.options)
+
+    @contextmanager
+    def _stack(self) -> Iterator[MeterStack]:
+        meter = self._meter()
+        reason = meter.unavailable()
+        if reason is not None:
+            pytest.skip(f"the meter is unavailable here: {reason}")
+        with MeterStack() as stack:
+            stack.add([StackedMeter("under-test", meter, self.resources)])
+            yield stack
+
+    def _window(self) -> Window:
+        with self._stack() as stack, stack.window() as window:
+            self.work()
+        return window
+
+
+def _totals(readings: Iterable[Reading]) -> dict[str, Reading]:
+    return {reading.resource: reading for reading in readings if reading.device is None}
+
+
+def _margin(total: Reading, parts: Sequence[Reading]) -> float:
+    """Return how far the sum of *parts* may be from *total* by their error bars and by rounding."""
+    return total.uncertainty + sum(part.uncertainty for part in parts) + 1e-9 * total.value
+
+
+def _combine(total: Reading, parts: Sequence[Reading], rest: float) -> bool:
+    """Say whether *parts* make *total*, of which the share *rest* lies behind the last of them."""
+    values = [part.value for part in parts]
+    margin = _margin(total, parts)
+    how = COMBINE.get(total.resource, "sum")
+    if how == "mean":
+        return min(values) - margin <= total.value <= max(values) + margin
+    if how == "max":
+        return total.value >= max(values) - margin
+    # Twice its share in time: what is used there need not be used evenly.
+    return sum(values) - margin <= total.value <= sum(values) + margin + 2 * rest * total.value
+
+
+def _share_after(window: Window, parts: Sequence[Reading]) -> float:
+    start, stop = window.edges_ns
+    last = max(part.stop_ns or stop for part in parts)
+    return (stop - last) / (stop - start)

@@ -1,0 +1,182 @@
+"""The fine-tuning loop: the paper's mathematics, with the data on the device and no wait for it per step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.records import EpochDone, Setting, Trial
+from harness.specs import DatasetSpec, ModelSpec, Split, Splits
+from harness.stack import Window
+
+Metered = Callable[[str], AbstractContextManager[Window]]
+# One warm-up batch, and then the whole test split, forward only.
+_INFERENCE = "infer_batch", "infer_single"
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number."""
+
+
+@frozen
+class DeviceSplit:
+    """A split on the device: images `uint8 [N, C, H, W]`, labels as the loss wants them."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Training:
+    """One trial's model, optimiser and data on their device."""
+
+    def __init__(
+        self, trial: Trial, model: ModelSpec, dataset: DatasetSpec, splits: Splits, weights: str | None
+    ) -> None:
+        setting = trial.setting
+        self._setting = setting
+        self._binary = dataset.task == "binary"
+        self._device = torch.device(setting.device)
+        self._shuffle = torch.Generator().manual_seed(trial.seed)
+        torch.manual_seed(trial.seed)
+        self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, setting.image_size, weights)
+        self.model.to(self._device, memory_format=torch.channels_last)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=setting.lr, fused=True)
+        self.train_split = self._move(_drawn(splits.train, setting.train_fraction, trial.seed))
+        self.validation_split = self._move(splits.validation)
+        self.test_split = self._move(splits.test)
+
+    def epoch(self) -> tuple[float, float]:
+        """Train once over the training images in a new order; return (mean loss, running accuracy).
+
+        Raises DivergedError where the loss is not finite.
+        """
+        self.model.train()
+        order = torch.randperm(len(self.train_split), generator=self._shuffle).to(self._device)
+        loss_sum = torch.zeros((), device=self._device)
+        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        for chosen in batches(order, self._setting.batch_size):
+            labels = self.train_split.labels[chosen]
+            outputs = self.forward(self.train_split.images[chosen])
+            loss = self._loss(outputs, labels)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            loss_sum += loss.detach() * len(chosen)
+            correct += self._correct(outputs.detach(), labels)
+        loss_mean = loss_sum.item() / len(order)
+        if not math.isfinite(loss_mean):
+            raise DivergedError(f"the training loss is {loss_mean}")
+        return loss_mean, correct.item() / len(order)
+
+    @torch.inference_mode()
+    def accuracy(self, split: DeviceSplit) -> float:
+        """Return the fraction of *split* that the model gets right, the last short batch included."""
+        self.model.eval()
+        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        for first in range(0, len(split), self._setting.batch_size):
+            here = slice(first, first + self._setting.batch_size)
+            correct += self._correct(self.forward(split.images[here]), split.labels[here])
+        return correct.item() / len(split)
+
+    @torch.inference_mode()
+    def infer(self, split: DeviceSplit, batch_size: int, limit: int | None = None) -> None:
+        """Send the images of *split* (at most *limit*) forward and throw the outputs away."""
+        self.model.eval()
+        for first in range(0, len(split) if limit is None else limit, batch_size):
+            self.forward(split.images[first : first + batch_size])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the outputs for *images* `uint8 [N, C, H, W]`, scaled to [0, 1] as in the paper."""
+        scaled = images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+        reduced = torch.autocast(self._device.type, torch.bfloat16, enabled=self._setting.precision == "bf16")
+        with reduced:
+            outputs: Tensor = self.model(scaled)
+        return outputs.float()
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        if self._binary:
+            return functional.binary_cross_entropy_with_logits(outputs[:, 0], labels)
+        return functional.cross_entropy(outputs, labels)
+
+    def _correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        guessed = outputs[:, 0] > 0 if self._binary else outputs.argmax(dim=1)
+        return (guessed == labels).sum()
+
+    def _move(self, split: Split) -> DeviceSplit:
+        labels = torch.from_numpy(split.labels).to(self._device, torch.float32 if self._binary else torch.int64)
+        images = torch.from_numpy(split.images).to(self._device)
+        return DeviceSplit(images.contiguous(memory_format=torch.channels_last), labels)
+
+
+def batches(order: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield *order* in pieces of *size*; a last piece of one joins the piece before it.
+
+    A batch of one has no variance, which batch normalisation needs.
+    """
+    count = len(order)
+    last = count - size if size > 1 and count > size and count % size == 1 else count
+    first = 0
+    while first < count:
+        end = count if first + size > last else first + size
+        yield order[first:end]
+        first = end
+
+
+def run_training(
+    training: Training, trial: Trial, window: Metered, report: Callable[[EpochDone], None]
+) -> dict[str, Any]:
+    """Train, evaluate and meter; return the outcome of the trial: performance, metrics, facts."""
+    epochs: list[EpochDone] = []
+    with window("train") as metered:
+        for number in range(1, trial.setting.epochs + 1):
+            loss, train_accuracy = training.epoch()
+            done = EpochDone(trial.key, number, loss, training.accuracy(training.test_split), train_accuracy)
+            metered.lap()
+            report(done)
+            epochs.append(done)
+    _meter_inference(training, trial.setting, window)
+    metrics = {"accuracy": epochs[-1].performance, "validation_accuracy": training.accuracy(training.validation_split)}
+    return {"performance": epochs[-1].performance, "metrics": metrics, "facts": _facts(training, trial.setting)}
+
+
+def _meter_inference(training: Training, setting: Setting, window: Metered) -> None:
+    for phase, size in zip(_INFERENCE, (setting.batch_size, 1), strict=True):
+        training.infer(training.test_split, size, limit=min(size, len(training.test_split)))
+        with window(phase):
+            training.infer(training.test_split, size)
+
+
+def _facts(training: Training, setting: Setting) -> dict[str, Any]:
+    images = len(training.train_split)
+    lone = setting.batch_size > 1 and images > setting.batch_size and images % setting.batch_size == 1
+    return {
+        "data": images,
+        "images_seen": images * setting.epochs,
+        "validation_images": len(training.validation_split),
+        "test_images": len(training.test_split),
+        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "threads": torch.get_num_threads(),
+        "last_batch": "merged with the one before" if lone else "kept",
+        "device_name": torch.cuda.get_device_name() if setting.device == "cuda" else None,
+    }
+
+
+def _drawn(split: Split, fraction: float, seed: int) -> Split:
+    """Return the *fraction* of *split* that *seed* draws, at least one image, in stored order; not stratified."""
+    if fraction == 1:
+        return split
+
+    size = max(1, int(fraction * len(split.labels)))
+    chosen = np.sort(np.random.RandomState(seed).permutation(len(split.labels))[:size])
+    return Split(split.images[chosen], split.labels[chosen])

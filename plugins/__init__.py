@@ -1,0 +1,1 @@
+"""The built-in models, datasets, executors and scores: each module registers its own through the hooks."""

@@ -1,0 +1,98 @@
+"""The `local` executor: one worker process after the other on this machine, so that no trial disturbs another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.executor import Job
+from harness.hookspecs import hookimpl
+from harness.interruption import Stop
+from harness.launcher import Launcher, Worker, describe_end
+from harness.plugins_loader import PluginChoice
+from harness.records import Event, Failed, Finished, Started
+from harness.wire import decode_event, encode
+
+# Imported once in the server that workers are forked from.
+_PRELOAD = ("torch", "timm", "harness.training")
+_GRACE_SECONDS = 10.0
+
+
+class LocalExecutor:
+    """Runs each trial in a process of its own, forked from a server that has torch, timm and the plugins imported."""
+
+    def __init__(self, plugins: PluginChoice) -> None:
+        self._launcher = Launcher(preload=_PRELOAD, setup=("harness.worker:prepare", encode(plugins)))
+
+    @property
+    def start_method(self) -> str:
+        return self._launcher.start_method
+
+    @property
+    def notes(self) -> list[str]:
+        return self._launcher.notes
+
+    def call(self, target: str, payload: bytes) -> bytes:
+        """Run *target* in a worker and return its one message; raises HarnessError where it ends without one."""
+        worker = self._launcher.launch(target, payload)
+        try:
+            for message in worker.messages():
+                return message
+        finally:
+            worker.terminate(_GRACE_SECONDS)
+        raise HarnessError(f"{target} ended without an answer: {describe_end(worker.returncode)}; its error is above")
+
+    def execute(self, jobs: Iterable[Job], stop: Stop) -> Iterator[Event]:
+        """Run *jobs* one after the other; see `harness.executor.Executor`."""
+        for job in jobs:
+            if stop.asked:
+                return
+            worker = self._launcher.launch("harness.worker:run_trial", encode(job))
+            try:
+                yield Started(job.trial.key, worker.pid, self.start_method)
+                yield from self._follow(worker, job, stop)
+            finally:
+                worker.terminate(_GRACE_SECONDS if stop.count < 2 else 0)
+
+    def _follow(self, worker: Worker, job: Job, stop: Stop) -> Iterator[Event]:
+        """Yield what the worker says, and an end in any case."""
+        deadline = None if job.timeout is None else time.monotonic() + job.timeout
+        for message in worker.messages(deadline=deadline, wake=stop):
+            event = decode_event(message)
+            yield event
+            if isinstance(event, (Finished, Failed)):
+                return
+        yield self._ended(worker, job, deadline, stop)
+
+    def _ended(self, worker: Worker, job: Job, deadline: float | None, stop: Stop) -> Failed:
+        """Return why a worker said no last word: it was stopped, was too slow, or died."""
+        key = job.trial.key
+        if stop.asked:
+            return Failed(key, "interrupted", f"stopped by signal {stop.signum}")
+        if deadline is not None and time.monotonic() >= deadline:
+            return Failed(key, "timeout", f"took longer than the {job.timeout:g} s of --timeout")
+        return Failed(key, "crashed", describe_end(worker.returncode))
+
+    def close(self) -> None:
+        """End the server and whatever still runs."""
+        self._launcher.close()
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _create(options: Mapping[str, Any]) -> LocalExecutor:
+    return LocalExecutor(options["plugins"])
+
+
+@hookimpl
+def harness_register_executors(register: Callable[..., None]) -> None:
+    register("local", _create)

@@ -1,0 +1,85 @@
+"""Models from timm: those of the table `timm_models.csv` by name, any other as `timm:NAME`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from typing import Any
+
+from attrs import frozen
+
+from harness.errors import HarnessError, unknown
+from harness.hookspecs import hookimpl
+from harness.specs import ModelSpec
+
+PREFIX = "timm:"
+# The paper's border between small and large models: the median of its 131.
+_MEDIAN_PARAMETERS = 24_670_000
+
+
+@frozen
+class TimmModel:
+    """Creates the timm model *name*, which may carry a weights tag: `resnet18d.ra2_in1k`."""
+
+    name: str
+
+    def __call__(self, num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> Any:
+        """Return the model with its own initialisation, the published weights, or those of a file.
+
+        Raises HarnessError for a name that timm does not have.
+        """
+        import timm
+
+        options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": in_chans, "pretrained": weights is not None}
+        if weights not in (None, "pretrained"):
+            options["pretrained_cfg_overlay"] = {"file": weights}
+        if self._fixed_size() not in (None, image_size):
+            options["img_size"] = image_size
+        return timm.create_model(self.name, **options)
+
+    def hub_file(self) -> tuple[str, str]:
+        """Return where the published weights are: (repository on the Hugging Face hub, name of the file).
+
+        Raises HarnessError for a model without any.
+        """
+        from timm.models import get_pretrained_cfg
+
+        published = get_pretrained_cfg(self.name)
+        if published is None:
+            raise HarnessError(f"timm publishes no weights of {self.name!r}; train it with --scratch")
+        return published.hf_hub_id or f"timm/{self.name}", published.hf_hub_filename or "model.safetensors"
+
+    def _fixed_size(self) -> int | None:
+        """Return the only image size that the model takes as it is, None where it takes several."""
+        from timm.models import get_pretrained_cfg, is_model, list_models
+
+        if not is_model(self.name):
+            raise unknown("timm model", self.name, list_models(), "`timm.list_models()` names them all")
+        published = get_pretrained_cfg(self.name)
+        return published.input_size[-1] if published is not None and published.fixed_input_size else None
+
+
+def _table() -> Iterator[ModelSpec]:
+    lines = (files("harness.plugins") / "timm_models.csv").read_text(encoding="utf-8").splitlines()
+    for row in csv.DictReader(lines):
+        parameters = int(row["parameters"])
+        tags = ["small" if parameters < _MEDIAN_PARAMETERS else "large", row["type"]]
+        tags += ["efficient"] if row["efficient"] == "1" else []
+        yield ModelSpec(row["name"], TimmModel(row["timm"]), parameters, tags)
+
+
+@hookimpl
+def harness_register_models(register: Callable[[ModelSpec], None]) -> None:
+    for spec in _table():
+        register(spec)
+
+
+@hookimpl(trylast=True)
+def harness_resolve_model(name: str) -> ModelSpec | None:
+    if not name.startswith(PREFIX):
+        return None
+    if name == PREFIX:
+        raise HarnessError("'timm:' names no model; write timm:NAME, such as timm:resnet10t")
+
+    return ModelSpec(name, TimmModel(name.removeprefix(PREFIX)))

@@ -1,0 +1,135 @@
+"""Every built-in meter keeps the contract, and the contract catches meters that do not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.meter import Readings
+from harness.meters.memory import MemoryMeter
+from harness.meters.time import TimeMeter
+from harness.records import Reading
+from harness.testing import MeterContract
+
+
+class TestTime(MeterContract):
+    factory = staticmethod(lambda options: TimeMeter())
+    resources = ("time",)
+
+
+class TestMemory(MeterContract):
+    factory = staticmethod(lambda options: MemoryMeter())
+    resources = ("memory_host", "memory_cuda", "memory_cuda_reserved")
+
+
+class Ticking:
+    """A meter that is right: it reads a clock."""
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def open(self) -> None:
+        pass
+
+    def mark(self) -> float:
+        return time.perf_counter()
+
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(stop - start)]
+
+    def reading(self, value: float, **other: Any) -> Reading:
+        about: dict[str, Any] = {"resource": "ticks", "unit": "s", "uncertainty": 1e-4, "source": "counter"}
+        return Reading(value=value, **about | other)
+
+    def close(self) -> None:
+        pass
+
+
+class SaysNothing(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(1.0, resource="other")]
+
+
+class WrongUnit(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(1.0, resource="energy_cpu", unit="mJ")]
+
+
+class DevicesDoNotAddUp(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(1.0, device="a"), self.reading(2.0, device="b"), self.reading(4.0)]
+
+
+class LapsDoNotAddUp(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading((stop - start) ** 2, uncertainty=0)]
+
+
+class ForgetsMarks(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(time.perf_counter() - start)]
+
+
+class InnerDestroysOuter(Ticking):
+    """Begins anew at every mark, so that only the stretch before the last mark is left."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def mark(self) -> float:
+        now = time.perf_counter()
+        self.last, stretch = now, now - self.last
+        return stretch
+
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(stop, uncertainty=0)]
+
+
+def contract(meter: type[Ticking], resource: str = "ticks") -> MeterContract:
+    class Under(MeterContract):
+        factory = staticmethod(lambda options: meter())
+        resources = (resource,)
+
+    return Under()
+
+
+@pytest.mark.parametrize(
+    ("meter", "resource", "test"),
+    [
+        (SaysNothing, "ticks", "test_gives_a_total_or_a_reason_for_each_resource"),
+        (WrongUnit, "energy_cpu", "test_units_are_those_of_the_resources"),
+        (DevicesDoNotAddUp, "ticks", "test_devices_add_up_to_the_total"),
+        (LapsDoNotAddUp, "ticks", "test_laps_combine_to_the_whole_within_the_error_bars"),
+        (ForgetsMarks, "ticks", "test_marks_can_be_read_twice"),
+        (InnerDestroysOuter, "ticks", "test_a_nested_window_does_not_change_the_one_around_it"),
+    ],
+)
+def test_contract_catches_a_wrong_meter(meter: type[Ticking], resource: str, test: str) -> None:
+    getattr(contract(Ticking), test)()
+
+    with pytest.raises(AssertionError):
+        getattr(contract(meter, resource), test)()
+
+
+def test_contract_skips_with_the_reason_where_a_meter_is_unavailable() -> None:
+    class Absent(Ticking):
+        def unavailable(self) -> str | None:
+            return "no such device"
+
+    with pytest.raises(pytest.skip.Exception, match="no such device"):
+        contract(Absent).test_sources_are_known_words()
+
+
+def test_options_reach_the_factory() -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    class Under(MeterContract):
+        factory = staticmethod(lambda options: (seen.append(options), Ticking())[1])
+        resources = ("ticks",)
+        options = {"period": 1}  # noqa: RUF012 (declared a ClassVar by the contract)
+
+    Under().test_sources_are_known_words()
+    assert [{"period": 1}] == seen

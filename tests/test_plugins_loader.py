@@ -1,0 +1,208 @@
+"""Loading plugins: one by one and guarded, with duplicates and misspelt hooks refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import plugins_loader
+from harness.errors import HarnessError
+from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+
+Install = Callable[..., None]
+
+METER = """
+from harness.hookspecs import hookimpl
+
+class Meter:
+    def __init__(self, options): ...
+    def unavailable(self): return None
+    def open(self): ...
+    def mark(self): return 0
+    def between(self, start, stop): return []
+    def close(self): ...
+
+@hookimpl
+def harness_register_meters(register):
+    register("{name}", Meter, resources=("{name}s",))
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a module as the entry point of a distribution of its own."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD")
+    found: list[Any] = []
+    monkeypatch.setattr(plugins_loader, "entry_points", lambda group: found)
+
+    def add(module: str, code: str, name: str | None = None, version: str = "1.0") -> None:
+        (tmp_path / f"{module}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        entry = EntryPoint(name or module, module, "harness")
+        dist = SimpleNamespace(name=f"dist-{module}", version=version)
+        found.append(SimpleNamespace(name=entry.name, load=entry.load, dist=dist))
+
+    return add
+
+
+def test_installed_plugin_registers_its_meter(install: Install) -> None:
+    install("acme", METER.format(name="faults"))
+
+    entry = load_plugins(PluginChoice()).registry.meters.entries["faults"]
+    assert ("acme", ("faultss",)) == (entry.plugin, entry.value.resources)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("def f(:", "SyntaxError"),
+        (
+            "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(wrong): ...",
+            "PluginValidationError",
+        ),
+    ],
+    ids=["import error", "exit", "syntax error", "wrong argument"],
+)
+def test_broken_plugin_is_reported_with_its_distribution_and_the_rest_loads(
+    install: Install, code: str, reason: str
+) -> None:
+    install("broken", code, version="3.2")
+    install("good", METER.format(name="good"))
+
+    plugins = load_plugins(PluginChoice())
+    assert len(plugins.faults) == 1
+    assert "'broken' (dist-broken 3.2)" in plugins.faults[0]
+    assert reason in plugins.faults[0]
+    assert "good" in plugins.registry.meters.entries
+
+
+def test_plugin_that_raises_in_a_hook_keeps_nobody_else_from_registering(install: Install) -> None:
+    code = "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(register): raise SystemExit(3)"
+    install("rude", code)
+    install("good", METER.format(name="good"))
+
+    plugins = load_plugins(PluginChoice())
+    assert {"time", "memory", "good"} <= plugins.registry.meters.entries.keys()
+    assert "'rude' (dist-rude 1.0) raised in harness_register_meters: SystemExit: 3" in plugins.faults[0]
+
+
+@pytest.mark.parametrize("wrong", ["register('m', None)", "register(3, print)", "register()"])
+def test_plugin_that_registers_nonsense_is_at_fault(install: Install, wrong: str) -> None:
+    install("odd", f"from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(register): {wrong}")
+
+    plugins = load_plugins(PluginChoice())
+    assert "'odd' (dist-odd 1.0) raised in harness_register_meters: TypeError" in plugins.faults[0]
+
+
+def test_two_plugins_with_one_meter_are_refused_with_both_names(install: Install) -> None:
+    install("first", METER.format(name="same"))
+    install("second", METER.format(name="same"))
+
+    with pytest.raises(HarnessError, match="'same' is offered by two plugins, '(first|second)' and '(first|second)'"):
+        load_plugins(PluginChoice())
+
+
+def test_two_distributions_with_one_plugin_name_are_refused_with_both(install: Install) -> None:
+    install("first", METER.format(name="a"), name="clash")
+    install("second", METER.format(name="b"), name="clash")
+
+    with pytest.raises(HarnessError, match=r"dist-first 1\.0.*dist-second 1\.0"):
+        load_plugins(PluginChoice())
+
+
+def test_misspelt_hook_is_refused_with_the_plugin_and_the_hook(install: Install) -> None:
+    install("typo", "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_metres(register): ...")
+
+    with pytest.raises(HarnessError, match="'typo'.*harness_register_metres"):
+        load_plugins(PluginChoice())
+
+
+def test_denied_plugin_is_never_imported(install: Install) -> None:
+    install("spy", "import sys; sys.spy_was_imported = True")
+
+    plugins = load_plugins(PluginChoice(denied=("spy",)))
+    assert not hasattr(sys, "spy_was_imported")
+    assert "denied" == plugins.known["spy"].reason
+
+
+def test_without_autoload_only_wanted_plugins_are_imported(install: Install) -> None:
+    install("wanted", METER.format(name="wanted"))
+    install("spy", "import sys; sys.spy_was_imported = True")
+
+    plugins = load_plugins(PluginChoice(wanted=("wanted",), autoload=False))
+    assert "wanted" in plugins.registry.meters.entries
+    assert not hasattr(sys, "spy_was_imported")
+
+
+def test_environment_switches_autoload_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    assert not PluginChoice.from_environment().autoload
+
+
+def test_module_can_be_loaded_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_meters.py").write_text(METER.format(name="mine"))
+
+    assert "mine" in load_plugins(PluginChoice(wanted=("my_meters",))).registry.meters.entries
+
+
+def test_wanted_plugin_that_is_not_there_is_refused() -> None:
+    with pytest.raises(HarnessError, match="'no_such_plugin' cannot be used: ModuleNotFoundError"):
+        load_plugins(PluginChoice(wanted=("no_such_plugin",)))
+
+
+def test_built_in_plugin_can_be_denied() -> None:
+    assert "digits" not in load_plugins(PluginChoice(denied=("digits",))).registry.datasets.entries
+
+
+def with_plugin(plugin: object) -> Plugins:
+    plugins = load_plugins()
+    plugins.manager.register(plugin, "mine")
+    return plugins
+
+
+def test_first_answer_wins_and_a_plugin_goes_before_the_built_in() -> None:
+    from harness.hookspecs import hookimpl
+    from harness.specs import ModelSpec
+
+    class Mine:
+        @hookimpl
+        def harness_resolve_model(self, name: str) -> ModelSpec | None:
+            return ModelSpec(name, create=lambda *args: None, note="mine") if name == "timm:x" else None
+
+    registry = with_plugin(Mine()).registry
+    assert "mine" == registry.model("timm:x").note
+    assert registry.model("timm:y").note is None
+
+
+def test_answer_of_the_wrong_type_is_the_plugins_fault_and_the_next_one_is_asked() -> None:
+    from harness.hookspecs import hookimpl
+
+    class Mine:
+        @hookimpl
+        def harness_resolve_model(self, name: str) -> Any:
+            return "a model"
+
+    plugins = with_plugin(Mine())
+    assert "timm:x" == plugins.registry.model("timm:x").name
+    assert "gave 'a model' in harness_resolve_model" in plugins.faults[0]
+
+
+def test_importing_the_loader_and_listing_imports_no_heavy_package() -> None:
+    import subprocess
+
+    program = (
+        "import sys; from harness.plugins_loader import load_plugins; load_plugins();"
+        "heavy = {'torch', 'timm', 'numpy', 'pandas', 'scipy', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,214 @@
+"""The stack: order, guards, laps, the watchdog."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from harness.meter import Readings, StackedMeter
+from harness.meters.time import TimeMeter
+from harness.records import Reading
+from harness.stack import MeterStack
+from harness.watchdog import Watchdog
+
+
+class Recording:
+    """A meter that writes down its calls, and raises or waits where a test says so."""
+
+    def __init__(self, name: str, log: list[str], faults: dict[str, BaseException] | None = None) -> None:
+        self.name, self.log, self.faults = name, log, faults or {}
+
+    def _do(self, operation: str) -> None:
+        self.log.append(f"{self.name}.{operation}")
+        if operation in self.faults:
+            raise self.faults[operation]
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def open(self) -> None:
+        self._do("open")
+
+    def mark(self) -> int:
+        self._do("mark")
+        return len(self.log)
+
+    def between(self, start: int, stop: int, /) -> Readings:
+        self._do("between")
+        return [Reading(resource=self.name, value=stop - start, unit="1", uncertainty=0, source="counter")]
+
+    def close(self) -> None:
+        self._do("close")
+
+
+def stacked(name: str, log: list[str], resource: str | None = None, **faults: BaseException) -> StackedMeter:
+    return StackedMeter(name, Recording(resource or name, log, faults), (resource or name,))
+
+
+def test_edges_go_from_energy_to_time_and_back() -> None:
+    log: list[str] = []
+    with MeterStack() as stack:
+        stack.add([stacked("t", log, "time"), stacked("m", log, "memory_host"), stacked("e", log, "energy_cpu")])
+        with stack.window():
+            log.append("work")
+
+    marks = [entry for entry in log if entry.endswith("mark") or entry == "work"]
+    inward = ["energy_cpu.mark", "memory_host.mark", "time.mark"]
+    assert [*inward, "work", *reversed(inward)] == marks
+
+
+def test_meters_are_closed_in_reverse() -> None:
+    log: list[str] = []
+    with MeterStack() as stack:
+        stack.add([stacked("a", log), stacked("b", log)])
+
+    assert ["a.open", "b.open", "b.close", "a.close"] == log
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")], ids=["Exception", "SystemExit"])
+@pytest.mark.parametrize("operation", ["open", "mark", "between"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_meter_that_raises_loses_only_its_own_reading(operation: str, place: int, error: BaseException) -> None:
+    log: list[str] = []
+    meters = [stacked(name, log) for name in ("a", "b")]
+    meters.insert(place, stacked("bad", log, **{operation: error}))
+    with MeterStack() as stack:
+        stack.add(meters)
+        with stack.window() as window:
+            pass
+
+    assert ["a", "b"] == [reading.resource for reading in window.readings]
+    assert [("bad", f"{operation}() raised {type(error).__name__}: broken")] == [
+        (gap.resource, gap.reason) for gap in window.missing
+    ]
+
+
+def test_meter_that_raises_at_close_does_not_stop_the_others_from_closing() -> None:
+    log: list[str] = []
+    with MeterStack() as stack:
+        stack.add([stacked("a", log), stacked("bad", log, close=ValueError())])
+
+    assert "a.close" in log
+
+
+def test_ctrl_c_goes_through() -> None:
+    with MeterStack() as stack:
+        stack.add([stacked("bad", [], mark=KeyboardInterrupt())])
+        with pytest.raises(KeyboardInterrupt):
+            stack.edge("start")
+
+
+def test_unavailable_meter_is_missing_with_its_reason() -> None:
+    class Absent(Recording):
+        def unavailable(self) -> str | None:
+            return "not on this machine"
+
+    with MeterStack() as stack:
+        stack.add([StackedMeter("absent", Absent("r", []), ("r",))])
+        with stack.window() as window:
+            pass
+
+    assert ["not on this machine"] == [gap.reason for gap in window.missing]
+
+
+def test_meter_that_gives_something_else_is_missing_with_the_reason() -> None:
+    class Odd(Recording):
+        def between(self, start: int, stop: int, /) -> Any:
+            return [3.0]
+
+    with MeterStack() as stack:
+        stack.add([StackedMeter("odd", Odd("r", []), ("r",))])
+        with stack.window() as window:
+            pass
+
+    assert "3.0" in window.missing[0].reason
+
+
+def test_laps_become_epochs() -> None:
+    with MeterStack() as stack:
+        stack.add([StackedMeter("time", TimeMeter(), ("time",))])
+        with stack.window(phase="train") as window:
+            window.lap()
+            window.lap()
+
+    assert [None, 1, 2] == [reading.epoch for reading in window.readings]
+    assert {"train"} == {reading.phase for reading in window.readings}
+
+
+def test_laps_lie_end_to_end_inside_the_window() -> None:
+    with MeterStack() as stack:
+        stack.add([StackedMeter("time", TimeMeter(), ("time",))])
+        with stack.window() as window:
+            window.lap()
+            window.lap()
+
+    whole, first, second = window.readings
+    assert whole.start_ns == first.start_ns
+    assert first.stop_ns == second.start_ns
+    assert first.value + second.value <= whole.value
+
+
+def test_window_of_chosen_meters_leaves_the_others_alone() -> None:
+    log: list[str] = []
+    with MeterStack() as stack:
+        stack.add([stacked("a", log), stacked("b", log)])
+        with stack.window(["b"]) as window:
+            pass
+
+    assert "a.mark" not in log
+    assert ["b"] == [reading.resource for reading in window.readings]
+
+
+def test_missing_resource_is_a_key_error_with_the_reason() -> None:
+    with MeterStack() as stack:
+        stack.add([stacked("bad", [], between=OSError("gone"))])
+        with stack.window() as window:
+            pass
+
+    with pytest.raises(KeyError, match="gone"):
+        window["bad"]
+
+
+def test_watchdog_names_a_call_that_hangs_once() -> None:
+    told: list[str] = []
+    heard = threading.Event()
+
+    def on_hang(what: str, seconds: float) -> None:
+        told.append(what)
+        heard.set()
+
+    dog = Watchdog(on_hang, limit=0.02)
+    dog.open()
+    with dog.watching("meter 'slow' in mark()"):
+        assert heard.wait(timeout=30)
+        threading.Event().wait(0.1)
+    dog.close()
+
+    assert ["meter 'slow' in mark()"] == told
+
+
+def test_watchdog_says_nothing_of_short_calls() -> None:
+    told: list[str] = []
+    dog = Watchdog(lambda what, seconds: told.append(what), limit=30)
+    dog.open()
+    for _ in range(1000):
+        with dog.watching("short"):
+            pass
+    dog.close()
+
+    assert [] == told
+
+
+def test_watchdog_watches_again_after_it_fell_asleep() -> None:
+    heard = threading.Event()
+    dog = Watchdog(lambda what, seconds: heard.set(), limit=0.01)
+    dog.open()
+    with dog.watching("short"):
+        pass
+    threading.Event().wait(0.1)
+
+    with dog.watching("long"):
+        assert heard.wait(timeout=30)
+    dog.close()

@@ -1,0 +1,191 @@
+"""The training loop: the same mathematics as a plain PyTorch loop, bit for bit on the CPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from harness.plugins.digits import load
+from harness.plugins.timm_models import TimmModel
+from harness.records import EpochDone, Setting, Trial
+from harness.specs import DatasetSpec, ModelSpec, Split, Splits
+from harness.training import DivergedError, Training, batches, run_training
+
+DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
+
+
+def splits_of(count: int, size: int = 8, classes: int = 10) -> Splits:
+    random = np.random.RandomState(0)
+
+    def split(images: int) -> Split:
+        shape = (images, 3, size, size)
+        return Split(random.randint(0, 256, shape).astype(np.uint8), random.randint(0, classes, images).astype(np.int64))
+
+    return Splits(split(count), split(7), split(10))
+
+
+def tiny(num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(in_chans, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(num_outputs))
+
+
+def training_of(splits: Splits, dataset: DatasetSpec = DIGITS, seed: int = 1, **setting: Any) -> Training:
+    about: dict[str, Any] = {"image_size": 8, "weights": "scratch", "epochs": 2, "batch_size": 4}
+    trial = Trial("tiny", dataset.name, Setting(**about | setting), seed, dataset.task)
+
+    def create(num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> nn.Module:
+        built = tiny(num_outputs, in_chans, image_size, weights)
+        built(torch.zeros(2, in_chans, image_size, image_size))
+        return built
+
+    return Training(trial, ModelSpec("tiny", create), dataset, splits, None)
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "mobilenetv2_050"])
+def test_weights_after_an_epoch_equal_those_of_a_plain_loop_bit_for_bit(name: str) -> None:
+    splits = load(32, None, download=False)
+    few = Splits(Split(splits.train.images[:80], splits.train.labels[:80]), splits.validation, splits.test)
+    setting = Setting(weights="scratch", image_size=32)
+    ours = Training(Trial(name, "digits", setting), ModelSpec(name, TimmModel(name)), DIGITS, few, None)
+    ours.epoch()
+
+    import timm
+
+    torch.manual_seed(1)
+    plain = timm.create_model(name, num_classes=10).to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(plain.parameters(), lr=5e-4, fused=True)
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(1))
+    plain.train()
+    for first in range(0, 80, 32):
+        chosen = order[first : first + 32].numpy()
+        images = torch.from_numpy(few.train.images[chosen]).float() / 255
+        loss = functional.cross_entropy(
+            plain(images.contiguous(memory_format=torch.channels_last)), torch.from_numpy(few.train.labels[chosen])
+        )
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    expected, actual = plain.state_dict(), ours.model.state_dict()
+    assert [] == [key for key in expected if not torch.equal(expected[key], actual[key])]
+
+
+def test_same_seed_trains_to_the_same_weights_and_another_to_others() -> None:
+    def trained(seed: int) -> torch.Tensor:
+        training = training_of(splits_of(20), seed=seed)
+        training.epoch()
+        return torch.cat([parameter.detach().flatten() for parameter in training.model.parameters()])
+
+    assert torch.equal(trained(1), trained(1))
+    assert not torch.equal(trained(1), trained(2))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [
+        (8, 4, [4, 4]),
+        (10, 4, [4, 4, 2]),
+        (9, 4, [4, 5]),
+        (5, 4, [5]),
+        (1, 4, [1]),
+        (3, 1, [1, 1, 1]),
+        (4, 8, [4]),
+    ],
+)
+def test_last_batch_of_one_joins_the_one_before(count: int, size: int, expected: list[int]) -> None:
+    pieces = list(batches(torch.arange(count), size))
+
+    assert expected == [len(piece) for piece in pieces]
+    assert list(range(count)) == torch.cat(pieces).tolist()
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_that_changes() -> None:
+    training = training_of(splits_of(9))
+    seen: list[list[int]] = []
+    forward = training.forward
+    training.forward = lambda images: (seen.append(images[:, 0, 0, 0].tolist()), forward(images))[1]  # type: ignore[method-assign]
+    training.epoch()
+    first, seen = [value for piece in seen for value in piece], []
+    training.epoch()
+    second = [value for piece in seen for value in piece]
+
+    assert sorted(training.train_split.images[:, 0, 0, 0].tolist()) == sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_accuracy_counts_every_image_of_a_short_last_batch() -> None:
+    training = training_of(splits_of(8), batch_size=4)
+    labels = training.test_split.labels
+    wrong = (labels + 1) % 10
+    answers = torch.where(torch.arange(len(labels)) == len(labels) - 1, wrong, labels)
+    place = iter(range(0, len(labels), 4))
+    training.forward = lambda images: functional.one_hot(  # type: ignore[method-assign]
+        answers[(first := next(place)) : first + 4], 10
+    ).float()
+
+    assert (len(labels) - 1) / len(labels) == training.accuracy(training.test_split)
+
+
+def test_binary_task_has_one_output_and_learns_by_its_sign() -> None:
+    binary = DatasetSpec("two", load, num_classes=2, in_chans=3, task="binary")
+    training = training_of(splits_of(16, classes=2), binary, lr=0.01)
+    for _ in range(30):
+        loss, accuracy = training.epoch()
+
+    assert 1 == training.forward(training.test_split.images).shape[1]
+    assert accuracy > 0.9
+    assert loss < 0.5
+
+
+def test_loss_that_is_not_finite_is_divergence() -> None:
+    training = training_of(splits_of(8))
+    with torch.no_grad():
+        next(training.model.parameters()).fill_(float("nan"))
+
+    with pytest.raises(DivergedError, match="nan"):
+        training.epoch()
+
+
+def test_train_fraction_draws_a_seeded_subset_and_never_none() -> None:
+    assert 5 == len(training_of(splits_of(50), train_fraction=0.1).train_split)
+    assert 1 == len(training_of(splits_of(50), train_fraction=0.001).train_split)
+
+    first, again = (training_of(splits_of(50), train_fraction=0.2).train_split.images for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, training_of(splits_of(50), train_fraction=0.2, seed=2).train_split.images)
+
+
+def test_no_wait_for_the_device_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[str] = []
+    item = torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: (waits.append("item"), item(self))[1])
+    training_of(splits_of(40)).epoch()
+
+    # The mean loss and the accuracy, once an epoch; torch's own Adam asks for none.
+    assert 2 == len(waits)
+
+
+def test_outcome_holds_the_last_epochs_accuracy_and_the_facts() -> None:
+    training = training_of(splits_of(9))
+    trial = Trial("tiny", "digits", Setting(weights="scratch", epochs=2, batch_size=4))
+    phases: list[str] = []
+    reported: list[EpochDone] = []
+
+    def window(phase: str) -> AbstractContextManager[Any]:
+        phases.append(phase)
+        return nullcontext(SimpleNamespace(lap=lambda: None))
+
+    outcome = run_training(training, trial, window, reported.append)
+    assert ["train", "infer_batch", "infer_single"] == phases
+    assert [1, 2] == [done.epoch for done in reported]
+    assert reported[-1].performance == outcome["performance"] == outcome["metrics"]["accuracy"]
+    assert (9, 18, 10, 7) == tuple(
+        outcome["facts"][name] for name in ("data", "images_seen", "test_images", "validation_images")
+    )
+    assert "merged with the one before" == outcome["facts"]["last_batch"]
