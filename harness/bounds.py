@@ -12,7 +12,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from harness.errors import HarnessError
-from harness.pepr import NORMALIZATIONS, Floats, cohort_bounds, group_codes
+from harness.pepr import NORMALIZATIONS, Codes, Floats, cohort_bounds
 from harness.quantities import convert
 
 _NAMED = 5
@@ -55,9 +55,9 @@ class Bounds:
         return evolve(self, groups=groups)
 
 
-def bounds_of(values: Mapping[str, Floats], groups: Sequence[Any], normalization: str) -> Bounds:
-    """Return the bounds of a cohort: *values* of each resource, one for each model, and the group of each model."""
-    codes, labels = group_codes(groups)
+def bounds_of(values: Mapping[str, Floats], codes: Codes, labels: Sequence[Any], normalization: str) -> Bounds:
+    """Return the bounds of a cohort: *values* of each resource, one for each model, whose group in *labels* is given
+    by its *codes*."""
     found = {name: cohort_bounds(column, codes, normalization).tolist() for name, column in values.items()}
     known = {
         name: {label: (low, high) for label, (low, high) in zip(labels, pairs, strict=False) if not math.isnan(low)}
@@ -66,9 +66,10 @@ def bounds_of(values: Mapping[str, Floats], groups: Sequence[Any], normalization
     return Bounds(normalization, known)
 
 
-def outside(bounds: Bounds, values: Mapping[str, Floats], models: Sequence[str], groups: Sequence[Any]) -> list[str]:
+def outside(
+    bounds: Bounds, values: Mapping[str, Floats], models: Sequence[str], codes: Codes, labels: Sequence[Any]
+) -> list[str]:
     """Return one warning for each resource and group that has models outside the *bounds*."""
-    codes, labels = group_codes(groups)
     found = []
     for resource, known in bounds.groups.items():
         low, high = bounds.array(resource, labels)[codes].T

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MISSING = ("", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "none", "-", "<NA>")
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+", re.ASCII)
 _Read = Callable[[list[str]], "pandas.DataFrame"]
 
 
@@ -33,7 +35,7 @@ def read_csv(path: Path, query: Query) -> Table:
     Raises HarnessError for a column that is not there, text in a column of numbers, a wrong delimiter, no rows.
     """
     delimiter = "\t" if query.delimiter in ("tab", "\\t") else query.delimiter or ","
-    header = _header(path, delimiter)
+    header = read_header(path, delimiter)
 
     return _table(path, header, lambda columns: load_csv(path, delimiter, columns), query)
 
@@ -99,7 +101,7 @@ def to_numbers(frame: pandas.DataFrame, column: str, names: npt.NDArray[Any]) ->
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
     cells = series.to_numpy(dtype=object)
-    numbers = [_number(cell) for cell in cells]
+    numbers = [parse_number(cell) for cell in cells]
     if None in numbers:
         row = numbers.index(None)
         raise HarnessError(
@@ -109,10 +111,12 @@ def to_numbers(frame: pandas.DataFrame, column: str, names: npt.NDArray[Any]) ->
     return np.array(numbers, dtype=np.float64)
 
 
-def _number(cell: Any) -> float | None:
-    """The number in a cell, NaN where it is missing, None where it is neither."""
-    # Python reads 1_000 as a number; people who write it mean something else.
-    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
+def parse_number(cell: Any) -> float | None:
+    """Return the number in a cell, NaN where it is missing, None where it is neither."""
+    if isinstance(cell, str):
+        # 1,014.45 can be one number only; 1,014 might be two, and 1_014, which Python reads, none that people write.
+        cell = cell.replace(",", "") if _THOUSANDS.fullmatch(cell) else cell.replace("_", "?")
+    elif isinstance(cell, bool):
         return None
     try:
         return float(cell)
@@ -120,7 +124,8 @@ def _number(cell: Any) -> float | None:
         return math.nan if cell is None or str(cell).strip() in _MISSING else None
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
+def read_header(path: Path, delimiter: str = ",") -> list[str]:
+    """Return the names of the columns in *path*. Raises HarnessError where it has none, or one that hides several."""
     with _reading(path, delimiter) as lines:
         header: list[str] = next(lines, [])
     if len(header) == 1 and (other := next((mark for mark in _DELIMITERS if mark in header[0]), None)):

@@ -1,9 +1,9 @@
-"""Curves of PePR of many models: read from a store's epochs or a CSV's columns, scored, and written."""
+"""Curves of PePR of many models: read from a store's epochs or a table's columns, scored, and written."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from harness.tables import render_json, write_table
 # harness.curve/1: the first.
 SCHEMA = "harness.curve/1"
 COLUMNS = ("model", "group", "seed", "performance", "pepr", "at", "R", "start", "gain", "loss", "reason")
-# A curve over epochs counts them; nothing was measured.
-EPOCHS = "epoch"
+# A curve over epochs only counts them: nothing was measured.
+EPOCH = "epoch"
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -34,7 +34,7 @@ class Curve:
 
     model: str
     group: str
-    seed: int | None
+    seed: int | None = None
     steps: tuple[int, ...] = ()
     performance: Floats = field(factory=lambda: np.empty(0))
     costs: Floats = field(factory=lambda: np.empty(0))
@@ -43,16 +43,20 @@ class Curve:
 
 @frozen(eq=False)
 class Curves:
-    """The curves of a source over one `resource` (in `unit`)."""
+    """The curves of a source over one `resource`, in `unit` where that is known."""
 
     curves: tuple[Curve, ...]
     resource: str
     unit: str | None = None
 
-    def document(self) -> dict[str, Any]:
-        """Return the JSON document `harness.curve/1`."""
-        resource = {"name": self.resource, "unit": self.unit, "bounds": self._bounds()}
-        return {"schema": SCHEMA, "resource": resource, "rows": self.rows(points=True)}
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the smallest and largest cost of any point in each group: there R is 0 and 1."""
+        known = [one for one in self.curves if one.reason is None]
+        if not known:
+            return {}
+        codes, labels = group_codes([one.group for one in known for _ in one.steps])
+        found = cohort_bounds(np.concatenate([one.costs for one in known]), codes)
+        return {str(label): (float(low), float(high)) for label, (low, high) in zip(labels, found, strict=True)}
 
     def rows(self, points: bool = False) -> list[dict[str, Any]]:
         """Return one row of `COLUMNS` for each curve, each group's best first; with *points*, those as well.
@@ -60,15 +64,96 @@ class Curves:
         `pepr` is the curve's scalar, its largest value, `at` the step and `R` the cost where it is reached; `start` +
         `gain` - `loss` is its last value.
         """
-        bounds = self._bounds()
+        bounds = self.bounds()
+        order = list(dict.fromkeys(one.group for one in self.curves))
         rows = [_row(one, bounds.get(one.group), points) for one in self.curves]
-        groups = {group: place for place, group in enumerate(dict.fromkeys(one.group for one in self.curves))}
-        return sorted(rows, key=lambda row: (groups[row["group"]], -1 if row["pepr"] is None else row["pepr"] * -1))
+        return sorted(rows, key=lambda row: (order.index(row["group"]), row["pepr"] is None, -(row["pepr"] or 0.0)))
 
-    def _bounds(self) -> dict[str, tuple[float, float]]:
-        known = [one for one in self.curves if one.reason is None]
-        if not known:
-            return {}
-        codes, labels = group_codes([one.group for one in known for _ in one.steps])
-        found = cohort_bounds(np.concatenate([one.costs for one in known]), codes)
-        return {str(label): (float(low), float(high)) for label, (low, high) in zip(labels, found, strict=True)}
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document `harness.curve/1`."""
+        bounds = {group: list(pair) for group, pair in self.bounds().items()}
+        resource = {"name": self.resource, "unit": self.unit, "bounds": bounds}
+        return {"schema": SCHEMA, "resource": resource, "rows": self.rows(points=True)}
+
+
+def read_curves(path: Path, query: Query, columns: str | None = None) -> Curves:
+    """Return the curves in *path*: of a store from its epochs, else from *columns*, "FIRST..LAST" or "A,B,C".
+
+    Of a store, the costs are those of the one resource in `query.resources`; without it energy, else time, else the
+    number of epochs. A table has no costs of its epochs: they are counted. Raises HarnessError for what is not there.
+    """
+    if is_store(path):
+        from harness.store_curves import read_store_curves
+
+        return read_store_curves(path, query)
+    if columns is None:
+        raise HarnessError("a table's curves need their columns: --curve FIRST..LAST, such as test_00..test_09")
+    if query.resources is not None:
+        raise HarnessError("a table has no costs of its single epochs; leave --resource out, and epochs are counted")
+    return _table_curves(path, query, expand(columns))
+
+
+def expand(columns: str) -> tuple[str, ...]:
+    """Return the columns that "test_00..test_09" or "first,second" stands for. Raises HarnessError for neither."""
+    first, dots, last = columns.partition("..")
+    if not dots:
+        return tuple(columns.split(","))
+
+    low, high = _NUMBERED.fullmatch(first), _NUMBERED.fullmatch(last)
+    if low is None or high is None or low[1] != high[1] or int(low[2]) >= int(high[2]):
+        raise HarnessError(f"--curve {columns!r} must be FIRST..LAST with growing numbers, such as test_00..test_09")
+    return tuple(f"{low[1]}{number:0{len(low[2])}d}" for number in range(int(low[2]), int(high[2]) + 1))
+
+
+def write_curves(curves: Curves, format: str, output: Path | None) -> None:
+    """Write *curves* in *format* to *output* or stdout. Raises HarnessError if it cannot."""
+    if format == "json":
+        return write_text(render_json(curves.document()), output)
+    rows = curves.rows()
+    told = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
+    return write_table(rows, told if format == "table" else COLUMNS, format, output, f"PePR over {curves.resource}")
+
+
+def _table_curves(path: Path, query: Query, columns: Sequence[str]) -> Curves:
+    wanted = evolve(query, resources=(), also=tuple(columns), performance=columns[-1])
+    frame = read_source(path, wanted).frame
+    low, high = query.performance_range or (0.0, 1.0)
+    values = (frame[list(columns)].to_numpy(dtype=np.float64) - low) / (high - low)
+    if ((values < 0) | (values > 1)).any():
+        raise HarnessError(
+            "a performance in the columns of --curve is outside 0 to 1; say --performance-range LOW..HIGH"
+        )
+
+    steps = tuple(range(1, len(columns) + 1))
+    costs = np.array(steps, dtype=np.float64)
+    names = zip(frame["model"], frame["group"], values, strict=True)
+    return Curves(tuple(Curve(m, g, None, steps, f, costs, incomplete(f, costs, EPOCH)) for m, g, f in names), EPOCH)
+
+
+def incomplete(performance: Floats, costs: Floats, resource: str) -> str | None:
+    """Return why these points are no curve, or None if they are."""
+    for name, values in (("performance", performance), (resource, costs)):
+        lost = np.flatnonzero(~np.isfinite(values))
+        if len(lost):
+            return f"no {name} after epoch {lost[0] + 1}"
+    return None if len(performance) else "no epochs"
+
+
+def _row(one: Curve, bounds: tuple[float, float] | None, points: bool) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"model": one.model, "group": one.group, "seed": one.seed}
+    if one.reason is not None or bounds is None:
+        return row | {"reason": one.reason} | ({"points": []} if points else {})
+
+    cost = normalize(one.costs, np.array([bounds]))
+    scores = curve(one.performance, cost)
+    top = peak(scores, cost)
+    start, gain, loss = split(one.performance, cost)
+    row |= {"performance": float(one.performance[-1]), "pepr": float(scores[top]), "at": one.steps[top]}
+    row |= {"R": float(cost[top]), "start": start, "gain": gain, "loss": loss}
+    return row | ({"points": _points(one, cost, scores)} if points else {})
+
+
+def _points(one: Curve, cost: Floats, scores: Floats) -> list[dict[str, float]]:
+    names = ("step", "performance", "value", "R", "pepr")
+    columns = (one.steps, one.performance.tolist(), one.costs.tolist(), cost.tolist(), scores.tolist())
+    return [dict(zip(names, point, strict=True)) for point in zip(*columns, strict=True)]

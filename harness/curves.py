@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from harness.pepr import Floats, pepr
 
+
 def curve(performance: npt.ArrayLike, cost: npt.ArrayLike) -> Floats:
     """Return f(R) / (1 + R) for each point of performance f at normalised cost R."""
     return pepr(performance, cost)
@@ -24,13 +25,10 @@ def split(performance: npt.ArrayLike, cost: npt.ArrayLike) -> tuple[float, float
     start + gain - loss is the curve's last value.
     """
     f, r = np.asarray(performance, dtype=np.float64), np.asarray(cost, dtype=np.float64)
-    moved = np.diff(r) > 0
-    left, right, width = r[:-1][moved], r[1:][moved], np.diff(r)[moved]
-    slope = np.diff(f)[moved] / width
-    gains = slope * np.log1p(width / (1 + left))
-    # On a segment f(r) = level + slope (1 + r), so that f / (1 + r)^2 has a closed integral.
-    level = f[:-1][moved] - slope * (1 + left)
-    losses = level * width / ((1 + left) * (1 + right)) + gains
-    # A step at one and the same cost is gained (or lost) at once.
-    jumps = np.diff(f)[~moved] / (1 + r[:-1][~moved])
-    return float(f[0] / (1 + r[0])), float(gains.sum() + jumps.sum()), float(losses.sum())
+    before, after, width, rise = 1 + r[:-1], 1 + r[1:], np.diff(r), np.diff(f)
+    share = width / before
+    # log1p(x) / x, which is 1 at a step without width: there all is gained at once.
+    ratio = np.divide(np.log1p(share), share, out=np.ones_like(share), where=share > 0)
+    gains = rise * ratio / before
+    losses = f[:-1] * width / (before * after) - rise / after + gains
+    return float(f[0] / (1 + r[0])), float(gains.sum()), float(losses.sum())

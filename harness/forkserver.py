@@ -7,6 +7,7 @@ Linux only.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+from typing import NoReturn
 
 from attrs import frozen
 
@@ -44,7 +46,7 @@ QUIET_IMPORTS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "backgroun
 EXIT_SECONDS = 2
 
 
-def main(control_fd: int, runner: int) -> None:
+def main(control_fd: int, runner: int) -> NoReturn:
     """Prepare, report to the process *runner* on the socket *control_fd*, and serve until it is gone."""
     die_with_parent(runner)  # while importing, nobody watches the runner
     runner_end = os.pidfd_open(runner)
@@ -56,6 +58,9 @@ def main(control_fd: int, runner: int) -> None:
     if unusable is None:
         set_death_signal(0)  # it would come when the runner's thread ends; from here the runner is watched
         Forkserver(control, runner_end).serve()
+    signal.alarm(EXIT_SECONDS)
+    atexit._run_exitfuncs()
+    os._exit(0)  # taking torch apart would cost the runner most of a second
 
 
 def prepare(preload: Sequence[str], setup: str, payload: bytes) -> tuple[list[str], str | None]:
@@ -146,7 +151,6 @@ class Forkserver:
         finally:
             for child in self._children.values():
                 signal_group(child.pid, signal.SIGKILL)
-            signal.alarm(EXIT_SECONDS)
 
     def _fork(self) -> bool:
         """Fork the worker that was asked for; False where the runner is gone."""

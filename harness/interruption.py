@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -20,6 +21,7 @@ class Stop:
         self.signum: int | None = None
         self.count = 0
         self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
     def fileno(self) -> int:
@@ -30,7 +32,14 @@ class Stop:
         """Ask to stop because of the signal *signum*."""
         self.signum = signum if self.signum is None else self.signum
         self.count += 1
-        os.write(self._write, b"!")
+        with contextlib.suppress(BlockingIOError):  # full of what was not read yet: readable all the same
+            os.write(self._write, b"!")
+
+    def again(self) -> Stop:
+        """Return this stop as the wait for a next time: `fileno()` is readable only if it is asked once more."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 4096)
+        return self
 
     @property
     def asked(self) -> bool:

@@ -6,45 +6,36 @@ script is never imported again, and nothing is unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from selectors import EVENT_READ, DefaultSelector
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal
 
 from harness.errors import HarnessError
 from harness.process import (
-    END,
     PID,
     block_signals,
     describe_end,
     end_record,
+    read_exactly,
     read_frame,
-    signal_group,
-    take_frame,
     write_frame,
 )
+from harness.worker_handle import Wakes, Worker, wait_readable
+
+__all__ = ["Launcher", "Method", "Wakes", "Worker", "describe_end"]
 
 Method = Literal["auto", "forkserver", "spawn"]
 
 # A server that ends is started again; one that ends so often is given up.
 SERVER_STARTS = 3
-# How long the kernel may take for what SIGKILL promises; a process that waits for a broken device takes for ever.
-KILL_SECONDS = 10.0
 SERVER_EXIT_SECONDS = 5.0
-
-
-class Wakes(Protocol):
-    """Anything with a descriptor that becomes readable when a wait should end, such as `harness.interruption.Stop`."""
-
-    def fileno(self) -> int: ...
 
 
 class Launcher:
@@ -69,27 +60,19 @@ class Launcher:
         self._method = method
         self._server: _Server | None = None
         self._starts = 0
-        self._spawns = method == "spawn"
         self._workers: list[Worker] = []
-
-    @property
-    def start_method(self) -> str:
-        """How workers come to be, "forkserver" or "spawn"; empty before the first start has settled it."""
-        return "spawn" if self._spawns else "forkserver" if self._server else ""
+        # "forkserver" or "spawn"; empty before the first start has settled it.
+        self.start_method = "spawn" if method == "spawn" else ""
 
     def start(self, wake: Wakes | None = None) -> None:
         """Start the server, if it is used and not there; blocks while it imports (seconds).
 
         Raises HarnessError where forking was asked for and is not safe, InterruptedError where *wake* becomes readable.
         """
-        while self._server is None and not self._spawns:
-            unusable = self._start_server(wake) if self._starts < SERVER_STARTS else "the forkserver does not survive"
-            if unusable is None:
-                continue
-            if self._method == "forkserver":
-                raise HarnessError(f"start method 'forkserver' cannot be used: {unusable}; try 'auto' or 'spawn'")
-            self._spawns = True
-            self.notes.append(f"falling back to spawn, which starts each worker anew: {unusable}")
+        while self._server is None and self.start_method != "spawn":
+            unusable = _no_forkserver_here() or self._start_server(wake)
+            if unusable is not None:
+                self._fall_back(unusable)
 
     def launch(self, target: str, payload: bytes, *, wake: Wakes | None = None) -> Worker:
         """Return a new worker that calls *target* ("package.module:function") with (payload, send).
@@ -101,8 +84,8 @@ class Launcher:
             self.start(wake)
             try:
                 worker = self._begin(target, payload)
-            except _ServerEnded:
-                self._end_server()
+            except _ServerEndedError:
+                self._drop_server()
             else:
                 self._workers.append(worker)
                 return worker
@@ -126,30 +109,39 @@ class Launcher:
 
     def _start_server(self, wake: Wakes | None) -> str | None:
         """Start a server; return why none can be used, or None: it serves, or it ended and may be tried again."""
-        unusable = _no_forkserver_here()
-        if unusable is not None:
-            return unusable
+        if self._starts == SERVER_STARTS:
+            return f"the forkserver ended {SERVER_STARTS} times"
         self._starts += 1
-        self._server = _Server()
+        server = _Server()
         try:
-            notes, unusable = self._server.prepare(self._preload, self._setup, wake)
-        except _ServerEnded:
-            self._end_server()
+            notes, unusable = server.prepare(self._preload, self._setup, wake)
+        except _ServerEndedError:
+            self._note_end(server)
             return None
-        except InterruptedError:
-            self._end_server(tell=False)
+        except BaseException:
+            server.kill()
             raise
         self.notes += [note for note in notes if note not in self.notes]
         if unusable is not None:
-            self._end_server(tell=False)
-        return unusable
+            server.kill()
+            return unusable
+        self._server = server
+        self.start_method = "forkserver"
+        return None
 
-    def _end_server(self, tell: bool = True) -> None:
+    def _drop_server(self) -> None:
         if self._server is not None:
-            end = self._server.kill()
+            self._note_end(self._server)
             self._server = None
-            if tell:
-                self.notes.append(f"the forkserver ended unasked ({end})")
+
+    def _note_end(self, server: _Server) -> None:
+        self.notes.append(f"the forkserver ended too early ({server.kill()})")
+
+    def _fall_back(self, unusable: str) -> None:
+        if self._method == "forkserver":
+            raise HarnessError(f"start method 'forkserver' cannot be used: {unusable}; try 'auto' or 'spawn'")
+        self.start_method = "spawn"
+        self.notes.append(f"falling back to spawn, a new interpreter for each worker: {unusable}")
 
     def _begin(self, target: str, payload: bytes) -> Worker:
         if self._server is not None:
@@ -157,96 +149,7 @@ class Launcher:
         return _spawn(self._setup, target, payload)
 
 
-class Worker:
-    """A process that a launcher started.
-
-    `pid` is also the number of its process group; `returncode` is None while it runs, then as subprocess gives it
-    (minus the signal that killed it); `left_behind` is true if others of its group outlived it: they were killed.
-    """
-
-    def __init__(self, pid: int, channel: socket.socket, status: socket.socket) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-        self.left_behind = False
-        self._status = status
-        self._channel = channel
-        self._channel_ended = False
-        self._received = bytearray()
-
-    def messages(self, *, deadline: float | None = None, wake: Wakes | None = None) -> Iterator[bytes]:
-        """Yield each message as it comes; return after the end (`returncode` is set then, all messages are out),
-        at the *deadline* (of time.monotonic, in seconds), or when *wake* is readable.
-
-        Blocks in the kernel between. Can be called again to go on.
-        """
-        go_on = True
-        while True:
-            while (message := take_frame(self._received)) is not None:
-                yield message
-            if self.returncode is not None or not go_on:
-                return
-            go_on = self._receive(deadline, wake)
-
-    def terminate(self, grace: float = 10.0) -> None:
-        """Send SIGTERM to the worker's group, and SIGKILL if it still runs after *grace* seconds; blocks meanwhile.
-
-        What else is left of the group is killed as soon as the worker ended. Messages that came remain to be read.
-        """
-        if self.returncode is None:
-            signal_group(self.pid, signal.SIGTERM)
-            signal_group(self.pid, signal.SIGCONT)  # a stopped process could not heed it
-            self._await_end(grace)
-        self.kill()
-
-    def kill(self) -> None:
-        """Send SIGKILL to the worker's group and wait for its end.
-
-        `returncode` stays None if it does not end within `KILL_SECONDS`: it is stuck in the kernel.
-        """
-        if self.returncode is None:
-            signal_group(self.pid, signal.SIGKILL)
-            self._await_end(KILL_SECONDS)
-
-    def _await_end(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self.returncode is None and self._receive(deadline):
-            pass
-
-    def _receive(self, deadline: float | None, wake: Wakes | None = None) -> bool:
-        """Block once and take in what came; False if the deadline is over or *wake* readable."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        sources: list[Wakes] = [self._status] if self._channel_ended else [self._status, self._channel]
-        ready = _wait([*sources, wake] if wake is not None else sources, timeout)
-        if self._channel in ready:
-            self._read()
-        if self._status in ready:
-            self._take_end()
-        return wake not in ready and (deadline is None or time.monotonic() < deadline)
-
-    def _read(self) -> bool:
-        """Take in what has come; False if there was nothing."""
-        try:
-            part = self._channel.recv(1 << 20, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:  # it ended without having read all that it was sent
-            part = b""
-        self._channel_ended = not part
-        self._received += part
-        return bool(part)
-
-    def _take_end(self) -> None:
-        record = self._status.recv(END.size)
-        while self._read():
-            pass
-        if not record:  # the server ended before the worker, and the kernel killed that then, but not its children
-            record = END.pack(-signal.SIGKILL, signal_group(self.pid, signal.SIGKILL))
-        self.returncode, self.left_behind = END.unpack(record)
-        self._channel.close()
-        self._status.close()
-
-
-class _ServerEnded(Exception):
+class _ServerEndedError(Exception):
     """The server is gone before it did what was asked."""
 
 
@@ -258,33 +161,104 @@ class _Server:
         with theirs:
             self._process = _start_python("harness.forkserver", theirs)
 
-    def prepare(
-        self, preload: list[str], setup: tuple[str, bytes], wake: Wakes | None
-    ) -> tuple[list[str], str | None]:
+    def prepare(self, preload: list[str], setup: tuple[str, bytes], wake: Wakes | None) -> tuple[list[str], str | None]:
         """Have the modules imported and *setup* called; return what to tell and why not to fork, if so.
 
-        Raises _ServerEnded, InterruptedError if *wake* becomes readable before.
+        Raises _ServerEndedError, InterruptedError if *wake* becomes readable before.
         """
         try:
             for frame in (json.dumps(preload).encode(), setup[0].encode(), setup[1]):
                 write_frame(self._control, frame)
-            if self._control not in _wait([self._control, *([wake] if wake is not None else [])]):
+            if self._control not in wait_readable([self._control, *([wake] if wake is not None else [])]):
                 raise InterruptedError("woken while the forkserver was starting")
             report = json.loads(read_frame(self._control))
         except (EOFError, ConnectionError) as err:
-            raise _ServerEnded from err
+            raise _ServerEndedError from err
         return report["notes"], report["unusable"]
 
     def fork(self, target: str, payload: bytes) -> Worker:
-        """Return a new worker. Raises _ServerEnded."""
+        """Return a new worker. Raises _ServerEndedError."""
         channel, its_channel = socket.socketpair()
         status, its_status = socket.socketpair()
         try:
             with its_channel, its_status:
                 socket.send_fds(self._control, [b"f"], [its_channel.fileno(), its_status.fileno()])
-            (pid,) = PID.unpack(status.recv(PID.size) or _raise_ended())
-        except (ConnectionError, _ServerEnded) as err:
+            (pid,) = PID.unpack(read_exactly(status, PID.size))
+        except (EOFError, ConnectionError) as err:
             channel.close()
             status.close()
-            raise _ServerEnded from err
-        return _commission(Worker(pid, channel, status), channel, [b"", b"", target.encode(), payload])
+            raise _ServerEndedError from err
+        return Worker(pid, channel, status, _hand_over(channel, ("", b""), target, payload))
+
+    def close(self) -> None:
+        """End the server and wait for it; it is killed if its modules' exit handlers take long."""
+        self._control.close()
+        pidfd = os.pidfd_open(self._process.pid)
+        try:
+            wait_readable([pidfd], SERVER_EXIT_SECONDS)
+        finally:
+            os.close(pidfd)
+        self.kill()
+
+    def kill(self) -> str:
+        """End the server now, with all that it forked, and return in words how it ended if it had before."""
+        self._control.close()
+        self._process.kill()
+        return describe_end(self._process.wait())
+
+
+def _spawn(setup: tuple[str, bytes], target: str, payload: bytes) -> Worker:
+    """Return a worker in a fresh interpreter."""
+    channel, its_channel = socket.socketpair()
+    status, its_status = socket.socketpair()
+    with its_channel:
+        process = _start_python("harness.process", its_channel)
+    threading.Thread(target=_reap, args=[process, its_status], name=f"reaper-{process.pid}", daemon=True).start()
+    return Worker(process.pid, channel, status, _hand_over(channel, setup, target, payload))
+
+
+def _reap(process: subprocess.Popen[bytes], status: socket.socket) -> None:
+    """Do for a spawned worker what the server does for a forked one: wait for its end and tell it."""
+    block_signals()
+    with status, contextlib.suppress(OSError):
+        status.sendall(end_record(process.pid, process.wait()))
+
+
+def _hand_over(channel: socket.socket, setup: tuple[str, bytes], target: str, payload: bytes) -> socket.socket:
+    """Tell a new worker what to do, and return the lifeline, to be kept open as long as it is to live.
+
+    If it has ended already, its end will be noticed where it is awaited.
+    """
+    lifeline, its_lifeline = socket.socketpair()
+    with its_lifeline, contextlib.suppress(ConnectionError):
+        socket.send_fds(channel, [b"l"], [its_lifeline.fileno()])
+        for frame in (setup[0].encode(), setup[1], target.encode(), payload):
+            write_frame(channel, frame)
+    return lifeline
+
+
+def _start_python(module: str, channel: socket.socket) -> subprocess.Popen[bytes]:
+    """Start `module.main` in a new interpreter with this one's sys.path, in a session of its own, silent on stdout.
+
+    Not with -m: that looks for the module in the working directory first, and before sys.path is handed over.
+    """
+    path = [str(entry) for entry in sys.path]
+    call = f"main({channel.fileno()}, {os.getpid()})"
+    return subprocess.Popen(  # noqa: S603  no shell, and nothing of the user's but sys.path
+        [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}; from {module} import main; {call}"],
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        pass_fds=[channel.fileno()],
+        start_new_session=True,
+    )
+
+
+def _no_forkserver_here() -> str | None:
+    """Return why this system has none, or None."""
+    if sys.platform != "linux":
+        return f"the forkserver needs Linux, this is {sys.platform}"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        return f"this kernel has no pidfd_open ({error})"
+    return None

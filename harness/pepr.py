@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, unknown
+
+if TYPE_CHECKING:
+    import pandas
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -50,11 +53,12 @@ def scale_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: part / total for name, part in parts.items()}
 
 
-def group_codes(labels: Sequence[Any] | npt.NDArray[Any]) -> tuple[Codes, list[Any]]:
+def group_codes(labels: Sequence[Any] | npt.NDArray[Any] | pandas.Series[Any]) -> tuple[Codes, list[Any]]:
     """Return (a number for each row's group, counted from 0; the groups in the order they appear)."""
     import pandas
 
-    codes, names = pandas.factorize(np.asarray(labels, dtype=object), use_na_sentinel=False)
+    known = labels if isinstance(labels, (pandas.Series, np.ndarray)) else np.asarray(labels, dtype=object)
+    codes, names = pandas.factorize(known, use_na_sentinel=False)
     return codes.astype(np.intp, copy=False), list(names)
 
 

@@ -9,12 +9,11 @@ import importlib.util
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from harness.errors import FAULTS, HarnessError
 from harness.executor import Job
 from harness.registry import Registry
-from harness.specs import DatasetSpec, ModelSpec
+from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.wire import decode
 from harness.worker import Send, loaded_plugins, weights_of
 
@@ -40,7 +39,7 @@ def check(payload: bytes, send: Send) -> None:
 
 def problems(jobs: Iterable[Job]) -> Iterator[str]:
     """Yield one line for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[object] = set()
     for job in jobs:
         setting = job.trial.setting
         what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
@@ -51,11 +50,19 @@ def problems(jobs: Iterable[Job]) -> Iterator[str]:
         try:
             _check(job, loaded_plugins(job.plugins).registry)
         except HarnessError as error:
-            yield str(error)
+            told = str(error)
+            if told not in seen:
+                yield told
+            seen.add(told)
 
 
 def _check(job: Job, registry: Registry) -> None:
     setting = job.trial.setting
+    if job.trial.task not in IMAGE_TASKS:
+        return  # what it needs is known to the plugin that runs it
+
+    _check_packages()
+    _check_device(setting.device)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size)
     weights = weights_of(model.name, setting.weights, job.weights_dir)
@@ -63,6 +70,19 @@ def _check(job: Job, registry: Registry) -> None:
         _check_hub(model, job.weights_dir)
     elif weights is not None and not Path(weights).is_file():
         raise HarnessError(f"the weights file {weights!r} of {model.name!r} is not there; or train with --scratch")
+
+
+def _check_packages() -> None:
+    missing = missing_packages()
+    if missing:
+        raise HarnessError(f"training needs {', '.join(missing)}: pip install 'pepr-harness[vision]'")
+
+
+def _check_device(kind: str) -> None:
+    import torch
+
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise HarnessError("--device cuda: torch sees no CUDA device here (`harness doctor` says more); use --device cpu")
 
 
 def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int) -> None:

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import os
 import pkgutil
 import signal
@@ -40,11 +41,12 @@ def write_frame(channel: socket.socket, message: bytes) -> None:
 
 def read_frame(channel: socket.socket) -> bytes:
     """Return the next whole message; waits for it. Raises EOFError where the other side ends before."""
-    (length,) = _LENGTH.unpack(_read_exactly(channel, _LENGTH.size))
-    return _read_exactly(channel, length)
+    (length,) = _LENGTH.unpack(read_exactly(channel, _LENGTH.size))
+    return read_exactly(channel, length)
 
 
-def _read_exactly(channel: socket.socket, size: int) -> bytes:
+def read_exactly(channel: socket.socket, size: int) -> bytes:
+    """Return the next *size* bytes; waits for them. Raises EOFError as `read_frame`."""
     received = bytearray()
     while len(received) < size:
         part = channel.recv(size - len(received))
@@ -127,13 +129,14 @@ def main(channel_fd: int, runner: int) -> NoReturn:
 def work(channel: socket.socket, parent: int) -> NoReturn:
     """Turn this process, a child of *parent*, into a worker, do the work that *channel* brings, and end.
 
-    The work is four messages: the name and the payload of the setup (empty: none), those of the target.
+    It brings the lifeline, then four messages: the name and the payload of the setup (empty: none), and
+    those of the target.
     """
     code = 1
     try:
         _settle(channel, parent)
+        _take_lifeline(channel)
         setup, setup_payload, target, payload = [read_frame(channel) for _ in range(4)]
-        threading.Thread(target=_end_with_runner, args=[channel], name="lifeline", daemon=True).start()
         code = _exit_code(lambda: _call(setup, setup_payload, target, payload, _sender(channel)))
         atexit._run_exitfuncs()
         _flush()
@@ -153,7 +156,7 @@ def _settle(channel: socket.socket, parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # As multiprocessing does: the parent's exit handlers are the parent's (they may delete its files).
     atexit._clear()
-    atexit.register(util._exit_function)
+    atexit.register(util._exit_function)  # type: ignore[attr-defined]  # left out of typeshed
     with contextlib.suppress(OSError, ValueError):  # where stderr has no descriptor there is no such comfort
         faulthandler.enable()
     # Where memory runs out, the kernel should take a trial rather than the runner.
@@ -161,11 +164,30 @@ def _settle(channel: socket.socket, parent: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def _end_with_runner(channel: socket.socket) -> None:
-    """Wait until the runner's end of *channel* is closed, then kill the whole group: nobody wants the result."""
+def _take_lifeline(channel: socket.socket) -> None:
+    """Receive the socket whose other end only the runner has, and have the whole group killed when that is closed.
+
+    The death signal comes to this process alone, at once, and would leave its children behind. So the kernel is to
+    kill the group: it closes the runner's files before it sends death signals, and needs no thread of ours to run.
+    """
+    _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+    if not descriptors:
+        raise EOFError("the runner ended before it said what to do")
+    (lifeline,) = descriptors  # stays open as long as this process
+    os.set_inheritable(lifeline, False)
+    if sys.platform != "linux":
+        threading.Thread(target=_end_with_runner, args=[lifeline], name="lifeline", daemon=True).start()
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _end_with_runner(lifeline: int) -> None:
+    """Wait until the other end of *lifeline* is closed, then kill the group: for systems whose kernel does not."""
     block_signals()
     with contextlib.suppress(OSError):
-        channel.recv(1)
+        os.read(lifeline, 1)
     signal_group(os.getpid(), signal.SIGKILL)
 
 

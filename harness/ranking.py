@@ -24,8 +24,8 @@ class Request:
     """What to score and how.
 
     `weights` are by resource or letter; None: those letters that all rows have readings for, each on its own, ranked
-    by the first of them. `also` are resources to be shown but not counted. `bounds` is the file of an earlier cohort's. `normalization` None: that of `bounds`, else
-    minmax.
+    by the first of them. `also` are resources to be shown but not counted. `bounds` is the file of an earlier
+    cohort's. `normalization` None: that of `bounds`, else minmax.
     """
 
     query: Query = field(factory=Query)
@@ -70,7 +70,7 @@ def read_request(source: Path, request: Request) -> Table:
 
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:
     """Return the score of *table*; errors as `rank`."""
-    weights, alone = _weights(table, request)
+    weights, alone = _weights(table, request, strict)
     bounds = None if request.bounds is None else read_bounds(request.bounds)
     if bounds is not None and request.normalization is not None:
         bounds = evolve(bounds, normalization=request.normalization)
@@ -148,13 +148,15 @@ def bounds_lines(score: Score) -> list[str]:
     return lines
 
 
-def _weights(table: Table, request: Request) -> tuple[dict[str, float], dict[str, str]]:
+def _weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
     """The weight of each resource, and the resources that are scored alone, by letter."""
     shown = _resolved(table, dict.fromkeys(request.also, 0.0))
     if request.weights is not None:
         return {**shown, **_resolved(table, request.weights)}, {}
 
     alone = _complete_letters(table)
+    if not alone and not strict:
+        alone = {letter: name for letter, name in table.letters.items() if letter != "D"} or {"E": "energy"}
     if not alone:
         raise HarnessError(
             "no resource was read for every row; name one with --resource: "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from harness.bounds import Bounds, bounds_of, outside
 from harness.errors import HarnessError, unknown
 from harness.pareto import fronts_by_group, knee
-from harness.pepr import Floats, combine, group_codes, normalize, pepr, scale_weights
+from harness.pepr import Floats, combine, normalize, pepr, scale_weights
 from harness.score import COLUMNS, Score
 from harness.seeds import Lines, join_seeds
 
@@ -64,11 +64,13 @@ def score_table(
         columns[f"pepr_{letter}"] = lines.mean_of_all(pepr(performance, parts[name], alpha))
     _add_reasons(columns, frame, lines, weights, gaps or {})
     if pareto:
-        _add_front(columns, weights)
+        _add_front(columns, lines, weights)
     warnings = _lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
     if bounds:
-        warnings += outside(used, {name: columns[name] for name in weights}, columns["model"], columns["group"])
-    return Score(_ranked(columns), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings))
+        warnings += outside(
+            used, {name: columns[name] for name in weights}, columns["model"], lines.group, lines.groups
+        )
+    return Score(_ranked(columns, lines), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings))
 
 
 def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
@@ -108,12 +110,12 @@ def _complete(performance: Floats, costs: Mapping[str, Floats], weights: Mapping
 
 def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Mapping[str, Floats]) -> Columns:
     """The columns in the order of the CSV; those of the score are filled in later."""
-    columns: Columns = {name: frame[name].to_numpy(dtype=object)[lines.first] for name in ("model", "group")}
+    columns: Columns = {name: frame[name].array.take(lines.first) for name in ("model", "group")}
     columns["performance"] = lines.mean(performance)
     for name, values in costs.items():
         columns |= {name: lines.mean(values), f"{name}_n": None}
     columns |= dict.fromkeys(("R", "pepr", "reason"))
-    columns["seeds"] = lines.seeds
+    columns["seeds"] = np.where(lines.seeds > 0, lines.seeds, np.bincount(lines.row, minlength=len(lines.first)))
     columns["performance_low"], columns["performance_high"] = lines.interval(performance, columns["performance"])
     return columns
 
@@ -128,24 +130,23 @@ def _bounds(
 ) -> Bounds:
     if given is not None:
         needed = [name for name, weight in weights.items() if weight > 0 or name in given.groups]
-        return given.fit(needed, group_codes(columns["group"])[1], units)
+        return given.fit(needed, lines.groups, units)
 
     # A row that gets no score takes no part in the bounds.
     cohort = {name: np.where(lines.seeds > 0, columns[name], np.nan) for name in weights}
-    return bounds_of(cohort, columns["group"], normalization)
+    return bounds_of(cohort, lines.group, lines.groups, normalization)
 
 
 def _normalize(used: Bounds, costs: Mapping[str, Floats], columns: Columns, lines: Lines) -> dict[str, Floats]:
-    codes, labels = group_codes(columns["group"])
-    codes, clip = codes[lines.row], used.normalization == "robust"
+    codes, clip = lines.group[lines.row], used.normalization == "robust"
     parts = {}
     for name, values in costs.items():
-        bounds = used.array(name, labels)
-        # Models that cost the same on average have R = 0, however their seeds scatter.
-        flat = (
-            (bounds[:, 0] == bounds[:, 1])[codes] & (columns[name][lines.row] == bounds[codes, 0]) & np.isfinite(values)
-        )
-        parts[name] = normalize(np.where(flat, bounds[codes, 0], values), bounds, codes, clip=clip)
+        bounds = used.array(name, lines.groups)
+        if (flat := bounds[:, 0] == bounds[:, 1]).any():
+            # Models that cost the same on average have R = 0, however their seeds scatter.
+            average = columns[name][lines.row]
+            values = np.where(flat[codes] & (average == bounds[codes, 0]) & np.isfinite(values), average, values)
+        parts[name] = normalize(values, bounds, codes, clip=clip)
     return parts
 
 
@@ -168,10 +169,12 @@ def _add_scores(
 def _add_reasons(
     columns: Columns, frame: pandas.DataFrame, lines: Lines, weights: Mapping[str, float], gaps: Gaps
 ) -> None:
+    import pandas
+
     reasons = np.full(len(lines.first), None, dtype=object)
     for row in np.flatnonzero(np.isnan(columns["pepr"])):
         reasons[row] = _reason(columns, int(row), frame, int(lines.first[row]), weights, gaps)
-    columns["reason"] = reasons
+    columns["reason"] = pandas.Series(reasons, dtype=object)
 
 
 def _reason(
@@ -192,16 +195,15 @@ def _reason(
     return "a cost lies so far below the bounds that it has no score"
 
 
-def _add_front(columns: Columns, weights: Mapping[str, float]) -> None:
+def _add_front(columns: Columns, lines: Lines, weights: Mapping[str, float]) -> None:
     """Mark the rows on the front, and its knee, within each group; None for rows that cannot be compared."""
-    codes, labels = group_codes(columns["group"])
     costs = np.stack([columns[name] for name, weight in weights.items() if weight > 0], axis=1)
-    front = fronts_by_group(costs, columns["performance"], codes)
+    front = fronts_by_group(costs, columns["performance"], lines.group)
     known = np.isfinite(costs).all(axis=1) & np.isfinite(columns["performance"])
     columns["pareto"], columns["knee"] = front.astype(object), np.full(len(front), False, dtype=object)
     columns["pareto"][~known] = columns["knee"][~known] = None
-    for code in range(len(labels)):
-        bend = knee(columns["R"], columns["performance"], front & (codes == code) & np.isfinite(columns["R"]))
+    for code in range(len(lines.groups)):
+        bend = knee(columns["R"], columns["performance"], front & (lines.group == code) & np.isfinite(columns["R"]))
         if bend is not None:
             columns["knee"][bend] = True
 
@@ -229,10 +231,10 @@ def _scattered_seeds(columns: Columns, lines: Lines, parts: Mapping[str, Floats]
     return warnings
 
 
-def _ranked(columns: Columns) -> pandas.DataFrame:
+def _ranked(columns: Columns, lines: Lines) -> pandas.DataFrame:
     """Each group's best first; equal scores by performance; rows without a score last."""
     import pandas
 
-    order = np.lexsort((-columns["performance"], -columns["pepr"], group_codes(columns["group"])[0]))
-    table: pandas.DataFrame = pandas.DataFrame({name: values[order] for name, values in columns.items()})
+    order = np.lexsort((-columns["performance"], -columns["pepr"], lines.group))
+    table: pandas.DataFrame = pandas.DataFrame(columns).take(order).reset_index(drop=True)
     return table

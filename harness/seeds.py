@@ -21,13 +21,16 @@ class Lines:
     """Which row each line of a table belongs to, and which lines count.
 
     `row` numbers the row of each line; `first` is the first line of each row; `complete` says which lines have all
-    that a score needs; `seeds` counts those in each row.
+    that a score needs; `seeds` counts those in each row. `group` numbers the group of each row; `groups` are their
+    names.
     """
 
     row: Codes
     first: Codes
     complete: npt.NDArray[np.bool_]
     seeds: Codes
+    group: Codes
+    groups: list[Any]
 
     def mean(self, values: Floats) -> Floats:
         """Return each row's mean over its complete lines; of a row that has none, over what there is."""
@@ -62,19 +65,15 @@ class Lines:
 def join_seeds(frame: pandas.DataFrame, complete: npt.NDArray[np.bool_]) -> Lines:
     """Return the rows of *frame*: its lines of one model and group are one row if it has a column `seed`."""
     everyone = np.arange(len(frame), dtype=np.intp)
-    row, first = (everyone, everyone) if "seed" not in frame else _rows_of(frame)
+    group, groups = group_codes(frame["group"])
+    row, first = (everyone, everyone) if "seed" not in frame else _rows_of(frame, group)
     seeds = np.bincount(row[complete], minlength=len(first)).astype(np.intp)
-    return Lines(row, first, complete, seeds)
+    return Lines(row, first, complete, seeds, group[first], groups)
 
 
-def _rows_of(frame: pandas.DataFrame) -> tuple[Codes, Codes]:
-    groups, _ = group_codes(_objects(frame, "group"))
-    models, names = group_codes(_objects(frame, "model"))
+def _rows_of(frame: pandas.DataFrame, groups: Codes) -> tuple[Codes, Codes]:
+    models, names = group_codes(frame["model"])
     row, keys = group_codes(groups * len(names) + models)
     first = np.full(len(keys), len(row), dtype=np.intp)
     np.minimum.at(first, row, np.arange(len(row), dtype=np.intp))
     return row, first
-
-
-def _objects(frame: pandas.DataFrame, column: str) -> npt.NDArray[Any]:
-    return frame[column].to_numpy(dtype=object)

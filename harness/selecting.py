@@ -117,7 +117,8 @@ def _best_lines(selection: Selection) -> list[str]:
 
 def _first(rows: pandas.DataFrame, column: str) -> str | None:
     """The model with the largest value; the first, and so the better by PePR, on ties."""
-    return None if rows[column].isna().all() else str(rows["model"][rows[column].idxmax()])
+    values = rows[column].to_numpy(dtype=np.float64)
+    return None if np.isnan(values).all() else str(rows["model"].iloc[int(np.nanargmax(values))])
 
 
 def _limits(budgets: Mapping[str, float], units: Mapping[str, str | None]) -> str:

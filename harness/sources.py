@@ -23,10 +23,10 @@ _SQLITE, _PARQUET, _ZIP = b"SQLite format 3\0", b"PAR1", b"PK\x03\x04"
 class Query:
     """What to take from a source.
 
-    `resources` are names or letters (None: what the letters stand for), `also` some more; `trials` are the keys of those to take from a
-    store (None: all); `group`, `id` and `performance` name columns; `performance_range` is what 0 and 1 are in the
-    source (0 and 100 for percent); `units` overrule the columns' own; `carbon_intensity` [g/kWh] and `pue` are for
-    grams computed from joules.
+    `resources` are names or letters (None: what the letters stand for), `also` some more; `trials` are the keys of
+    those to take from a store (None: all); `group`, `id` and `performance` name columns; `performance_range` is what 0
+    and 1 are in the source (0 and 100 for percent); `units` overrule the columns' own; `carbon_intensity` [g/kWh] and
+    `pue` are for grams computed from joules.
     """
 
     resources: tuple[str, ...] | None = None
@@ -75,13 +75,18 @@ def read_source(path: Path, query: Query | None = None) -> Table:
     """
     query = query or Query()
     start = _first_bytes(path)
-    if start.startswith(_SQLITE):
+    if start == _SQLITE:
         from harness.store_source import read_store
 
         return read_store(path, query)
     from harness.csv_source import read_csv, read_parquet
 
     return read_parquet(path, query) if start.startswith(_PARQUET) else read_csv(path, query)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether *path* is an SQLite file; errors as `read_source`."""
+    return _first_bytes(path) == _SQLITE
 
 
 def resolve(name: str, columns: Iterable[str], letters: Mapping[str, str]) -> str:

@@ -180,7 +180,9 @@ class Store:
         # After some errors, such as a full disk, SQLite has undone it all by itself.
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
-                self._connection.executescript("ROLLBACK TO part; RELEASE part" if nested else "ROLLBACK")
+                # Not executescript(), which would first commit.
+                for command in ("ROLLBACK TO part", "RELEASE part") if nested else ("ROLLBACK",):
+                    self._connection.execute(command)
 
     def _check_in_place(self) -> None:
         """SQLite would go on writing a file that was deleted or replaced, and all of it would be lost."""

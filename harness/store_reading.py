@@ -116,6 +116,9 @@ def open_reader(path: Path) -> StoreReader:
         _check_integrity(connection)
     except BaseException as error:
         connection.close()
+        # In a damaged file, even the text of an SQLite error may be no UTF-8.
+        if isinstance(error, UnicodeDecodeError):
+            raise store_error(path, "malformed text") from error
         if isinstance(error, sqlite3.Error):
             raise store_error(path, error) from error
         raise
@@ -207,9 +210,13 @@ def _side_file(path: Path, ending: str) -> bool:
 
 
 def _check_integrity(connection: sqlite3.Connection) -> None:
-    answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    answer: str = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if answer != "ok":
         raise sqlite3.DatabaseError(f"malformed content ({' '.join(answer.split())})")
+    # A row whose trial or study is gone would vanish from every table without a word.
+    orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if orphan is not None:
+        raise sqlite3.DatabaseError(f"malformed content (row {orphan[1]} of {orphan[0]} has lost what it belongs to)")
 
 
 def _plain(row: Row) -> Row:

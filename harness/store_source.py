@@ -33,10 +33,7 @@ def read_store(path: Path, query: Query) -> Table:
         raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
     with open_reader(path) as reader:
         attempts, readings, missing = reader.trials(), reader.readings(accepted=True), reader.missing(accepted=True)
-    trials = _chosen(attempts, query.trials)
-    if not trials:
-        raise HarnessError(f"store {str(path)!r} holds no trials; `harness run --store {path}` adds some")
-
+    trials = chosen_trials(attempts, query.trials, path)
     return _table(trials, _by_trial(readings, query.phase), _by_trial(missing, query.phase), query)
 
 
@@ -58,14 +55,19 @@ def label_trials(trials: Sequence[Row], group: Sequence[str] = ()) -> list[tuple
     ]
 
 
-def _chosen(attempts: Iterable[Row], wanted: Iterable[str] | None) -> list[Row]:
-    """The accepted attempt of each trial, else its last one."""
+def chosen_trials(attempts: Iterable[Row], wanted: Iterable[str] | None, path: Path) -> list[Row]:
+    """Return of each trial (of those *wanted*, by their keys) the accepted attempt, else the last.
+
+    Raises HarnessError if there is none in the store *path*.
+    """
     chosen: dict[str, Row] = {}
     keys = None if wanted is None else set(wanted)
     for attempt in attempts:
         known = chosen.get(attempt["trial"])
         if (keys is None or attempt["trial"] in keys) and not (known and known["accepted"]):
             chosen[attempt["trial"]] = attempt
+    if not chosen:
+        raise HarnessError(f"store {str(path)!r} holds no trials; `harness run --store {path}` adds some")
     return list(chosen.values())
 
 
@@ -83,7 +85,7 @@ def _table(
     import pandas
 
     taken = [
-        _costs(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
+        measured(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
     ]
     names = list(dict.fromkeys(name for found, lost in taken for name in (*found, *lost)))
     labels = label_trials(trials, query.group)
@@ -103,8 +105,13 @@ def _table(
     return Table(pandas.DataFrame(columns), tuple(names), units, letters, gaps, warnings)
 
 
-def _costs(trial: Row, rows: list[Row], gaps: list[Row], query: Query) -> tuple[dict[str, Reading], dict[str, Missing]]:
-    """The reading of each resource, measured or derived, and the gap of each that has none."""
+def measured(
+    trial: Row, rows: Iterable[Row], gaps: Iterable[Row], query: Query
+) -> tuple[dict[str, Reading], dict[str, Missing]]:
+    """Return the reading of each resource of one window, measured or derived, and the gap of each that has none.
+
+    *rows* and *gaps* are what the store holds of that window of *trial*.
+    """
     readings = [Reading(**{name: row[name] for name in _READING}) for row in rows if row["device"] is None]
     missing = [Missing(**{name: row[name] for name in _MISSING}) for row in gaps]
     if query.recomputes_carbon:
@@ -181,9 +188,14 @@ def _telling(trials: Sequence[Row]) -> list[str]:
 
 def _label(start: str, trial: Row, names: Sequence[str], separator: str = ", ") -> str:
     told = [
-        str(trial[name]) if name in ("dataset", "weights") else f"{name}={trial[name]}" for name in dict.fromkeys(names)
+        str(trial[name]) if _is_plain(name, trial[name]) else f"{name}={trial[name]}" for name in dict.fromkeys(names)
     ]
     return separator.join([start, *told] if start else told)
+
+
+def _is_plain(name: str, value: object) -> bool:
+    """Whether the value tells by itself what it is the value of."""
+    return name == "dataset" or value in ("pretrained", "scratch")
 
 
 def _value(found: Mapping[str, Reading], name: str) -> float | None:

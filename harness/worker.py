@@ -16,6 +16,7 @@ from harness.executor import Job
 from harness.hookspecs import hookimpl
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import Event, Failed, Failure, Finished, Missing, Reading, Trial
+from harness.specs import IMAGE_TASKS
 from harness.stack import MeterStack, Window
 from harness.wire import decode, encode
 
@@ -58,6 +59,8 @@ def end_of_trial(job: Job, report: Callable[[Event], None]) -> Finished | Failed
 def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callable[[Event], None]) -> Finished:
     taken = Taken(stack, job.trial.key)
     outcome = plugins.manager.hook.harness_run_trial(trial=job.trial, window=taken.window, report=report)
+    if outcome is None:
+        raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; install or name (--plugin) one that does")
     if not isinstance(outcome, Mapping) or "performance" not in outcome:
         raise TypeError(f"harness_run_trial gave {outcome!r}, not a mapping with a performance")
 
@@ -97,8 +100,13 @@ class ImageClassification:
         self._job = job
 
     @hookimpl(trylast=True)
-    def harness_run_trial(self, trial: Trial, window: Metered, report: Callable[[Event], None]) -> dict[str, Any]:
+    def harness_run_trial(
+        self, trial: Trial, window: Metered, report: Callable[[Event], None]
+    ) -> dict[str, Any] | None:
         """Load, build, train, evaluate; torch is imported here and not before."""
+        if trial.task not in IMAGE_TASKS:
+            return None
+
         from harness.training import Training, run_training
 
         dataset = self._registry.dataset(trial.dataset)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -17,15 +18,15 @@ from harness.records import Event, Failed, Finished, Started
 from harness.wire import decode_event, encode
 
 # Imported once in the server that workers are forked from.
-_PRELOAD = ("torch", "timm", "harness.training")
+PRELOAD = ("torch", "timm", "harness.training")
 _GRACE_SECONDS = 10.0
 
 
 class LocalExecutor:
     """Runs each trial in a process of its own, forked from a server that has torch, timm and the plugins imported."""
 
-    def __init__(self, plugins: PluginChoice) -> None:
-        self._launcher = Launcher(preload=_PRELOAD, setup=("harness.worker:prepare", encode(plugins)))
+    def __init__(self, plugins: PluginChoice, preload: Sequence[str] = PRELOAD) -> None:
+        self._launcher = Launcher(preload=preload, setup=("harness.worker:prepare", encode(plugins)))
 
     @property
     def start_method(self) -> str:
@@ -55,7 +56,7 @@ class LocalExecutor:
                 yield Started(job.trial.key, worker.pid, self.start_method)
                 yield from self._follow(worker, job, stop)
             finally:
-                worker.terminate(_GRACE_SECONDS if stop.count < 2 else 0)
+                worker.terminate(_GRACE_SECONDS if stop.count < 2 else 0, wake=stop.again())
 
     def _follow(self, worker: Worker, job: Job, stop: Stop) -> Iterator[Event]:
         """Yield what the worker says, and an end in any case."""
@@ -70,8 +71,8 @@ class LocalExecutor:
     def _ended(self, worker: Worker, job: Job, deadline: float | None, stop: Stop) -> Failed:
         """Return why a worker said no last word: it was stopped, was too slow, or died."""
         key = job.trial.key
-        if stop.asked:
-            return Failed(key, "interrupted", f"stopped by signal {stop.signum}")
+        if stop.signum is not None:
+            return Failed(key, "interrupted", f"stopped by {signal.Signals(stop.signum).name}")
         if deadline is not None and time.monotonic() >= deadline:
             return Failed(key, "timeout", f"took longer than the {job.timeout:g} s of --timeout")
         return Failed(key, "crashed", describe_end(worker.returncode))

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from harness.cli.options import output_options
 from harness.cli.score_options import score_request, source_options
+
+if TYPE_CHECKING:
+    from harness.ranking import Request
+
+# What --curve means alone.
+_EPOCHS = "epochs"
 
 
 @click.command(
@@ -18,19 +25,39 @@ Examples:
   harness score harness.sqlite --resource E --resource memory=0.5 --pareto
   harness score results.csv --id model --group dataset --performance accuracy --resource energy
   harness score harness.sqlite --format json -o cohort.json
-  harness score later.sqlite --bounds cohort.json"""
+  harness score later.sqlite --bounds cohort.json
+  harness score harness.sqlite --curve"""
 )
 @source_options
 @click.option(
     "--pareto", is_flag=True, help="Mark the Pareto front of performance against the resources, and its knee."
 )
+@click.option(
+    "--curve",
+    is_flag=False,
+    flag_value=_EPOCHS,
+    metavar="[COLUMNS]",
+    help="Score along the epochs of a store, or the columns FIRST..LAST of a table.",
+)
 @output_options
-def command(source: Path, pareto: bool, format: str, output: Path | None, **options: Any) -> None:
+def command(source: Path, pareto: bool, curve: str | None, format: str, output: Path | None, **options: Any) -> None:
     """Score SOURCE: what each model achieves per unit of resource (PePR).
 
     SOURCE is a store, a CSV or a Parquet file. Without --resource, each of the letters E, C, D, M, T that every row
     has readings for is scored on its own, and PePR-E, else PePR-T, ranks the rows.
     """
+    request = score_request(options, pareto=pareto)
+    if curve is not None:
+        return _score_curves(source, curve, request, format, output)
+
     from harness.ranking import rank
 
-    rank(source, score_request(options, pareto=pareto), format=format, output=output)
+    rank(source, request, format=format, output=output)
+    return None
+
+
+def _score_curves(source: Path, curve: str, request: Request, format: str, output: Path | None) -> None:
+    from harness.curve_table import read_curves, write_curves
+
+    query = evolve(request.query, resources=None if request.weights is None else tuple(request.weights))
+    write_curves(read_curves(source, query, None if curve == _EPOCHS else curve), format, output)

@@ -1,0 +1,121 @@
+"""Studies and study files: options to trials, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.plugins_loader import load_plugins
+from harness.records import Setting, Trial
+from harness.study import Study, plan_trials
+from harness.study_file import parse_study
+
+OPTIONS = ("model", "dataset", "epochs", "batch_size", "lr", "pretrained")
+
+
+def names(study: Study) -> list[tuple[str, str, int]]:
+    return [(trial.dataset, trial.model, trial.seed) for trial in plan_trials(study, load_plugins().registry, "cpu")]
+
+
+def test_every_model_meets_every_dataset_and_seed_once() -> None:
+    study = Study(models=("resnet18d", "resnet*", "dla46_c"), datasets=("digits", "digits"), seeds=(1, 2, 1))
+
+    expected = [("digits", model, seed) for model in ("resnet18d", "resnet34d", "dla46_c") for seed in (1, 2)]
+    assert expected == names(study)
+
+
+def test_tag_means_all_models_that_bear_it() -> None:
+    assert {"mobilenetv2_050", "semnasnet_075", "ghostnet_100"} == {
+        model for _, model, _ in names(Study(models=("tag:efficient",), datasets=("digits",)))
+    }
+
+
+def test_image_size_is_the_datasets_own_unless_it_is_given() -> None:
+    registry = load_plugins().registry
+    study = Study(models=("dla46_c",), datasets=("digits",))
+
+    assert 32 == plan_trials(study, registry, "cpu")[0].setting.image_size
+    assert 64 == plan_trials(Study(("dla46_c",), ("digits",), image_size=64), registry, "cpu")[0].setting.image_size
+
+
+@pytest.mark.parametrize(
+    ("models", "datasets", "message"),
+    [
+        ((), ("digits",), "at least one --model"),
+        (("resnet18",), ("digits",), "unknown model 'resnet18'; did you mean 'resnet18d'"),
+        (("x*",), ("digits",), "no model matches 'x\\*'"),
+        (("tag:effcient",), ("digits",), "unknown tag 'effcient'; did you mean 'efficient'"),
+        (("timm:",), ("digits",), "names no model"),
+        (("dla46_c",), ("digit",), "unknown dataset 'digit'; did you mean 'digits'"),
+    ],
+)
+def test_what_nothing_bears_is_one_line(models: tuple[str, ...], datasets: tuple[str, ...], message: str) -> None:
+    with pytest.raises(HarnessError, match=message) as caught:
+        names(Study(models=models, datasets=datasets))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_identity_is_of_what_a_trial_is_and_not_of_how_it_was_written() -> None:
+    trial = Trial("m", "d", Setting(lr=1, train_fraction=1))
+
+    assert trial.key == Trial("m", "d", Setting(lr=1.0, train_fraction=1.0)).key
+    assert 16 == len(trial.key)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Trial("n", "d", Setting()),
+        Trial("m", "e", Setting()),
+        Trial("m", "d", Setting(), seed=2),
+        Trial("m", "d", Setting(), task="binary"),
+        Trial("m", "d", Setting(weights="scratch")),
+        Trial("m", "d", Setting(train_fraction=0.1)),
+        Trial("m", "d", Setting(epochs=3)),
+        Trial("m", "d", Setting(batch_size=16)),
+        Trial("m", "d", Setting(optimizer="sgd")),
+        Trial("m", "d", Setting(lr=1e-3)),
+        Trial("m", "d", Setting(image_size=32)),
+        Trial("m", "d", Setting(resize="nearest")),
+        Trial("m", "d", Setting(precision="bf16")),
+        Trial("m", "d", Setting(compile=True)),
+        Trial("m", "d", Setting(device="cuda")),
+        Trial("m", "d", Setting(split="by series")),
+    ],
+)
+def test_identity_changes_with_every_part(other: Trial) -> None:
+    assert Trial("m", "d", Setting()).key != other.key
+
+
+def test_identity_stays_what_it_was_so_that_old_stores_are_resumed() -> None:
+    assert "177d65f78eeaf843" == Trial("m", "d", Setting()).key
+
+
+def test_study_file_gives_options_by_their_python_names() -> None:
+    text = 'model = ["a", "b"]\ndataset = "digits"\nbatch-size = 16\n'
+
+    expected = {"model": ["a", "b"], "dataset": ["digits"], "batch_size": 16}
+    assert expected == parse_study(text, "s.toml", OPTIONS, ("model", "dataset"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\nepoch = 3", "s.toml, line 2: unknown key 'epoch'; did you mean 'epochs'"),
+        ("batchsize = 3", "line 1: unknown key 'batchsize'; did you mean 'batch-size'"),
+        ("zzz = 3", "line 1: unknown key 'zzz'; `harness run --help`"),
+        ("epochs = [3]", "line 1: 'epochs' takes one value, not a list"),
+        ("[epochs]\nx = 1", "line 1: 'epochs' is a table"),
+        ("epochs = = 3", "s.toml: not TOML: .*line 1"),
+    ],
+)
+def test_wrong_study_file_is_one_line_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(HarnessError, match=message) as caught:
+        parse_study(text, "s.toml", OPTIONS, ("model", "dataset"))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_windows_line_ends_are_no_matter() -> None:
+    assert {"epochs": 3, "lr": 0.1} == parse_study("epochs = 3\r\nlr = 0.1\r\n", "s.toml", OPTIONS, ())
