@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): point stdout elsewhere, so that Python's own flush at exit is quiet.
+        # The reader of our output has gone (`| head`): point stdout elsewhere, so that Python's flush at exit is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 

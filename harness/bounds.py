@@ -22,12 +22,14 @@ _NAMED = 5
 class Bounds:
     """The (low, high) of each resource in each group, in the resource's unit where that is known.
 
-    `normalization` says what they are: see `pepr.cohort_bounds`. Groups without a single value have none.
+    `normalization` says what they are: see `pepr.cohort_bounds`. Groups without a single value have none. `phase` is
+    that of the costs, where it is known.
     """
 
     normalization: str
     groups: Mapping[str, Mapping[Any, tuple[float, float]]]
     units: Mapping[str, str | None] = field(factory=dict)
+    phase: str | None = None
 
     def array(self, resource: str, labels: Sequence[Any]) -> Floats:
         """Return the bounds of *resource*, a row for each of the groups *labels*; NaN where there are none."""
@@ -109,7 +111,7 @@ def _structure(document: dict[str, Any]) -> Bounds:
     normalization = document.get("normalize", "minmax") if "resources" in document else "minmax"
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalize is {normalization!r}")
-    return Bounds(normalization, groups, units)
+    return Bounds(normalization, groups, units, document.get("phase") if "resources" in document else None)
 
 
 def _pair(pair: Any) -> tuple[float, float]:

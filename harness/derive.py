@@ -83,10 +83,12 @@ def _energy(totals: dict[str, Reading], gaps: dict[str, Missing]) -> Reading | M
 
 
 def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) -> Reading | Missing | None:
-    for name in ("energy", "carbon_intensity"):
+    if "carbon_intensity" not in totals and "carbon_intensity" not in gaps:
+        return None  # nobody asked for it
+    for name in ("carbon_intensity", "energy"):
         if name in gaps:
             return _gap("carbon", gaps[name])
-    if "energy" not in totals or "carbon_intensity" not in totals:
+    if "energy" not in totals:
         return None
 
     energy, intensity = totals["energy"], totals["carbon_intensity"]

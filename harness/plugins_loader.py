@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import Distribution, entry_points
+from functools import partial
+from importlib import metadata
 from typing import Any, TypeVar
 
 import pluggy
@@ -29,7 +30,7 @@ BUILT_IN = {
     "memory": "harness.meters.memory",
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
-    "local": "harness.plugins.local_executor",
+    "local": "harness.plugins.local",
     "pepr": "harness.plugins.pepr_score",
 }
 
@@ -44,7 +45,7 @@ class PluginChoice:
 
     @classmethod
     def from_environment(cls, wanted: Iterable[str] = (), denied: Iterable[str] = ()) -> PluginChoice:
-        """Return the choice with HARNESS_DISABLE_PLUGIN_AUTOLOAD heeded: then no entry point is loaded unless wanted."""
+        """Return the choice, HARNESS_DISABLE_PLUGIN_AUTOLOAD heeded: then no entry point is loaded unless wanted."""
         return cls(tuple(wanted), tuple(denied), autoload=not os.environ.get("HARNESS_DISABLE_PLUGIN_AUTOLOAD"))
 
 
@@ -150,7 +151,7 @@ def load_plugins(choice: PluginChoice | None = None) -> Plugins:
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager)
     for name, module in BUILT_IN.items():
-        _load(plugins, choice, name, _own_distribution(), lambda module=module: importlib.import_module(module))
+        _load(plugins, choice, name, _own_distribution(), partial(importlib.import_module, module))
     _load_entry_points(plugins, choice)
     for name in choice.wanted:
         if name not in plugins.known:
@@ -165,7 +166,7 @@ def load_plugins(choice: PluginChoice | None = None) -> Plugins:
 
 
 def _load_entry_points(plugins: Plugins, choice: PluginChoice) -> None:
-    for entry in entry_points(group=GROUP):
+    for entry in metadata.entry_points(group=GROUP):
         where = (entry.dist.name, entry.dist.version) if entry.dist is not None else ("unknown", "?")
         if entry.name in plugins.known and entry.name not in choice.denied:
             other = plugins.known[entry.name]
@@ -181,7 +182,7 @@ def _load_entry_points(plugins: Plugins, choice: PluginChoice) -> None:
 
 def _load_wanted(plugins: Plugins, choice: PluginChoice, name: str) -> None:
     """Load the module *name* that was asked for; unlike others, it must be there and work."""
-    _load(plugins, choice, name, ("module", "?"), lambda: importlib.import_module(name))
+    _load(plugins, choice, name, ("module", "?"), partial(importlib.import_module, name))
     reason = plugins.known[name].reason
     if reason is not None:
         plugins.faults.clear()

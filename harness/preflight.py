@@ -15,7 +15,7 @@ from harness.executor import Job
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.wire import decode
-from harness.worker import Send, loaded_plugins, weights_of
+from harness.worker import Send, loaded_plugins, weights_name, weights_of
 
 
 def missing_packages() -> list[str]:
@@ -82,7 +82,7 @@ def _check_device(kind: str) -> None:
     import torch
 
     if kind == "cuda" and not torch.cuda.is_available():
-        raise HarnessError("--device cuda: torch sees no CUDA device here (`harness doctor` says more); use --device cpu")
+        raise HarnessError("--device cuda: torch sees no CUDA device (`harness doctor` says more); use --device cpu")
 
 
 def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int) -> None:
@@ -135,6 +135,6 @@ def _check_hub(model: ModelSpec, weights_dir: str | None) -> None:
         folder = weights_dir or "FOLDER"
         raise HarnessError(
             f"the weights of {model.name!r} cannot be had: {file} of {repository} is not in the cache and the hub does "
-            f"not answer ({type(error).__name__}); put the file at {folder}/{model.name.removeprefix('timm:')}.safetensors "
-            f"and give --weights-dir {folder}, or train with --scratch"
+            f"not answer ({type(error).__name__}); put the file at {folder}/{weights_name(model.name)}.safetensors and "
+            f"give --weights-dir {folder}, or train with --scratch"
         ) from error

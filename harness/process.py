@@ -129,8 +129,8 @@ def main(channel_fd: int, runner: int) -> NoReturn:
 def work(channel: socket.socket, parent: int) -> NoReturn:
     """Turn this process, a child of *parent*, into a worker, do the work that *channel* brings, and end.
 
-    It brings the lifeline, then four messages: the name and the payload of the setup (empty: none), and
-    those of the target.
+    It brings the lifeline, then four messages: the name and the payload of the setup (empty: none), and those of
+    the target.
     """
     code = 1
     try:
@@ -139,8 +139,12 @@ def work(channel: socket.socket, parent: int) -> NoReturn:
         setup, setup_payload, target, payload = [read_frame(channel) for _ in range(4)]
         code = _exit_code(lambda: _call(setup, setup_payload, target, payload, _sender(channel)))
         atexit._run_exitfuncs()
-        _flush()
+    except EOFError:
+        pass  # the runner ended before it said what to do
+    except BaseException:
+        traceback.print_exc()
     finally:
+        _flush()
         os._exit(code)
 
 
@@ -157,7 +161,7 @@ def _settle(channel: socket.socket, parent: int) -> None:
     # As multiprocessing does: the parent's exit handlers are the parent's (they may delete its files).
     atexit._clear()
     atexit.register(util._exit_function)  # type: ignore[attr-defined]  # left out of typeshed
-    with contextlib.suppress(OSError, ValueError):  # where stderr has no descriptor there is no such comfort
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # no such comfort where stderr has no descriptor
         faulthandler.enable()
     # Where memory runs out, the kernel should take a trial rather than the runner.
     with contextlib.suppress(OSError):

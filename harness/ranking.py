@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve, field, frozen
 
-from harness.bounds import read_bounds
+from harness.bounds import Bounds, read_bounds
 from harness.errors import HarnessError, unknown
 from harness.quantities import LETTERS, format_quantity
 from harness.score import Score
@@ -71,9 +71,7 @@ def read_request(source: Path, request: Request) -> Table:
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:
     """Return the score of *table*; errors as `rank`."""
     weights, alone = _weights(table, request, strict)
-    bounds = None if request.bounds is None else read_bounds(request.bounds)
-    if bounds is not None and request.normalization is not None:
-        bounds = evolve(bounds, normalization=request.normalization)
+    bounds = None if request.bounds is None else _given_bounds(request.bounds, request)
     score = score_table(
         _with_missing(table, weights),
         weights,
@@ -146,6 +144,17 @@ def bounds_lines(score: Score) -> list[str]:
             span = f"{format_quantity(low, unit)} to {format_quantity(high, unit)}"
             lines.append(f"bounds ({score.bounds.normalization}) of {name}{where}: {span}")
     return lines
+
+
+def _given_bounds(path: Path, request: Request) -> Bounds:
+    bounds = read_bounds(path)
+    if request.normalization not in (None, bounds.normalization):
+        told = f"the bounds in {str(path)!r} are {bounds.normalization}"
+        raise HarnessError(f"{told}, not {request.normalization}; leave --normalize out, or --bounds")
+    if bounds.phase not in (None, request.query.phase):
+        told = f"the bounds in {str(path)!r} are of phase {bounds.phase}"
+        raise HarnessError(f"{told}, not {request.query.phase}; add --phase {bounds.phase}, or leave --bounds out")
+    return bounds
 
 
 def _weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:

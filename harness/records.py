@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import asdict, field, frozen, validators
+from attrs import Attribute, asdict, field, frozen, validators
 
 Source = Literal["counter", "sampled", "estimated"]
 Phase = Literal["train", "infer_batch", "infer_single"]
@@ -22,7 +23,10 @@ PHASES: tuple[Phase, ...] = ("train", "infer_batch", "infer_single")
 # Best first: what is derived from several readings carries the worst source among them.
 SOURCES: tuple[Source, ...] = ("counter", "sampled", "estimated")
 
-_finite = validators.and_(validators.instance_of((int, float)), validators.lt(float("inf")), validators.ge(0))
+
+def _is_finite_and_not_negative(record: object, attribute: Attribute[Any], value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{attribute.name} must be finite and not negative, is {value!r}")
 
 
 @frozen
@@ -36,9 +40,9 @@ class Reading:
     """
 
     resource: str
-    value: float = field(converter=float, validator=_finite)
+    value: float = field(converter=float, validator=_is_finite_and_not_negative)
     unit: str
-    uncertainty: float = field(converter=float, validator=_finite)
+    uncertainty: float = field(converter=float, validator=_is_finite_and_not_negative)
     source: Source = field(validator=validators.in_(SOURCES))
     device: str | None = None
     note: str | None = None

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from harness.environment import describe_environment
 from harness.errors import HarnessError
 from harness.executor import Executor, Job
-from harness.interruption import Stop, stop_on_signals
+from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
 from harness.records import Event, Failed, Trial
 from harness.registry import Registry

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Gaps = Mapping[str, Sequence[str | None]]
 Columns = dict[str, Any]
+# How many rows a warning names.
+_NAMED = 5
 
 
 def score_table(
@@ -209,13 +211,12 @@ def _add_front(columns: Columns, lines: Lines, weights: Mapping[str, float]) -> 
 
 
 def _lost_seeds(columns: Columns, lines: Lines) -> list[str]:
-    """One warning for each row some of whose seeds count and some do not."""
+    """One warning where there are rows some of whose seeds count and some do not."""
     total = np.bincount(lines.row, minlength=len(lines.first))
     short = np.flatnonzero((lines.seeds > 0) & (lines.seeds < total))
-    return [
-        f"{columns['model'][row]}: only {lines.seeds[row]} of {total[row]} seeds have a performance and all readings"
-        for row in short
-    ]
+    told = [f"{columns['model'][row]} ({lines.seeds[row]} of {total[row]})" for row in short[:_NAMED]]
+    told += [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
+    return [f"not all seeds have a performance and all readings: {', '.join(told)}"] if told else []
 
 
 def _scattered_seeds(columns: Columns, lines: Lines, parts: Mapping[str, Floats]) -> list[str]:

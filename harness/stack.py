@@ -100,12 +100,13 @@ class MeterStack:
         """Return the readings from *start* to *stop* and what is missing, both with *labels* (trial, phase, epoch)."""
         readings: list[Reading] = []
         missing: list[Missing] = []
-        edges = {"start_ns": start.clock, "stop_ns": stop.clock}
         with self._lock:
             for stacked in [self._meters[name] for name in self._meters if name in start.marks]:
                 for record in self._of_one(stacked, start, stop):
                     if isinstance(record, Reading):
-                        readings.append(evolve(record, meter=stacked.name, **edges, **labels))
+                        readings.append(
+                            evolve(record, meter=stacked.name, start_ns=start.clock, stop_ns=stop.clock, **labels)
+                        )
                     else:
                         missing.append(evolve(record, meter=stacked.name, **labels))
         return readings, missing
@@ -120,7 +121,9 @@ class MeterStack:
             window.stop()
 
     def _open(self, stacked: StackedMeter) -> None:
-        result = self._guarded(stacked, "open", lambda: stacked.meter.unavailable() or stacked.meter.open())
+        result = self._guarded(stacked, "unavailable", stacked.meter.unavailable)
+        if result is None:
+            result = self._guarded(stacked, "open", stacked.meter.open)
         if result is not None:
             self._lost[stacked.name] = result if isinstance(result, _Fault) else _Fault(str(result))
 

@@ -49,7 +49,7 @@ class MeterContract:
     def test_gives_a_total_or_a_reason_for_each_resource(self) -> None:
         window = self._window()
 
-        said = {record.resource for record in [*window.readings, *window.missing]}
+        said = _resources(window.readings, window.missing)
         assert set(self.resources) == said
 
     def test_values_are_finite_and_not_negative(self) -> None:
@@ -115,7 +115,7 @@ class MeterContract:
 
             for start, stop in ((first, first_stop), (second, second_stop)):
                 readings, missing = stack.between(start, stop)
-                assert set(self.resources) == {record.resource for record in [*readings, *missing]}
+                assert set(self.resources) == _resources(readings, missing)
 
     def test_marks_can_be_read_twice(self) -> None:
         with self._stack() as stack:
@@ -126,18 +126,17 @@ class MeterContract:
             assert stack.between(start, stop) == stack.between(start, stop)
 
     def test_readings_survive_an_exception_in_the_block(self) -> None:
-        with self._stack() as stack:
-            with pytest.raises(ZeroDivisionError), stack.window() as window:
-                self.work()
-                raise ZeroDivisionError
+        with self._stack() as stack, pytest.raises(ZeroDivisionError), stack.window() as window:
+            self.work()
+            raise ZeroDivisionError
 
-        assert set(self.resources) == {record.resource for record in [*window.readings, *window.missing]}
+        assert set(self.resources) == _resources(window.readings, window.missing)
 
     def test_can_be_opened_again_after_it_was_closed(self) -> None:
         self._window()
 
         again = self._window()
-        assert set(self.resources) == {record.resource for record in [*again.readings, *again.missing]}
+        assert set(self.resources) == _resources(again.readings, again.missing)
 
     def test_derived_resources_follow(self) -> None:
         window = self._window()
@@ -162,6 +161,10 @@ class MeterContract:
         with self._stack() as stack, stack.window() as window:
             self.work()
         return window
+
+
+def _resources(readings: Iterable[Reading], missing: Iterable[Missing]) -> set[str]:
+    return {reading.resource for reading in readings} | {gap.resource for gap in missing}
 
 
 def _totals(readings: Iterable[Reading]) -> dict[str, Reading]:

@@ -70,7 +70,7 @@ class Training:
             outputs = self.forward(self.train_split.images[chosen])
             loss = self._loss(outputs, labels)
             self._optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             loss_sum += loss.detach() * len(chosen)
             correct += self._correct(outputs.detach(), labels)

@@ -60,7 +60,7 @@ def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callab
     taken = Taken(stack, job.trial.key)
     outcome = plugins.manager.hook.harness_run_trial(trial=job.trial, window=taken.window, report=report)
     if outcome is None:
-        raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; install or name (--plugin) one that does")
+        raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; name one that does with --plugin")
     if not isinstance(outcome, Mapping) or "performance" not in outcome:
         raise TypeError(f"harness_run_trial gave {outcome!r}, not a mapping with a performance")
 
@@ -123,10 +123,15 @@ def weights_of(model: str, weights: str, weights_dir: str | None) -> str | None:
         return None
     if weights == "pretrained" and weights_dir is not None:
         for ending in (".safetensors", ".pth", ".pt"):
-            file = Path(weights_dir) / f"{model.removeprefix('timm:')}{ending}"
+            file = Path(weights_dir) / f"{weights_name(model)}{ending}"
             if file.is_file():
                 return str(file)
     return weights
+
+
+def weights_name(model: str) -> str:
+    """Return the name of *model*'s weights file, without its ending."""
+    return model.removeprefix("timm:")
 
 
 def loaded_plugins(choice: PluginChoice) -> Plugins:

@@ -55,7 +55,8 @@ class Worker:
     def terminate(self, grace: float = 10.0, wake: Wakes | None = None) -> None:
         """Send SIGTERM to the worker's group, and SIGKILL if it still runs after *grace* seconds; blocks meanwhile.
 
-        The grace ends early when *wake* is readable. What else is left of the group is killed as soon as the worker ended. Messages that came remain to be read.
+        The grace ends early when *wake* is readable. What else is left of the group is killed as soon as the worker
+        ended. Messages that came remain to be read.
         """
         if self._signal(signal.SIGTERM):
             self._signal(signal.SIGCONT)  # a stopped process could not heed it
@@ -95,7 +96,7 @@ class Worker:
     def _read(self) -> bool:
         """Take in what has come; False if there was nothing."""
         try:
-            part = self._channel.recv(1 << 20, socket.MSG_DONTWAIT)
+            part = self._channel.recv(1 << 16, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except ConnectionResetError:  # it ended without having read all that it was sent

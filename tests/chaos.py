@@ -1,4 +1,4 @@
-"""A plugin whose trials do what their model's name says: done, sleep, raise, kill ... No torch, so a trial takes no time.
+"""A plugin whose trials do what their model's name says: done, sleep, raise, kill ... No torch, so they take no time.
 
 Loaded with `--plugin chaos`; its executor `bare` is the local one without torch in its server.
 """
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.hookspecs import hookimpl
+from harness.local_executor import LocalExecutor
 from harness.meter import Readings
-from harness.plugins.local_executor import LocalExecutor
 from harness.records import EpochDone, Trial
 from harness.specs import DatasetSpec, ModelSpec
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 from harness.forkserver import QUIET_IMPORTS
 
@@ -69,6 +70,12 @@ def choke(payload, send):
 
 def hang(payload, send):
     send(b"up")
+    time.sleep(1000)
+
+
+def send_and_touch(payload, send):
+    send(b"sent")
+    Path(payload.decode()).touch()
     time.sleep(1000)
 
 

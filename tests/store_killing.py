@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import sqlite3
 import sys
@@ -28,13 +29,18 @@ def write(path: Path, first: int, pipe: int) -> None:
             os.write(pipe, f"{run_trial(store, study, seed)}\n".encode())
 
 
-def kill_one(path: Path, first: int, delay: float) -> list[str]:
-    """Return the keys that a writer acknowledged before it was killed."""
+def kill_one(path: Path, first: int, delay: float, patient: bool) -> list[str]:
+    """Return the keys that a writer acknowledged before it was killed, *delay* seconds after its start.
+
+    If *patient*, after its first acknowledgement: however slow the machine, some kills meet a writer at work.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         write(path, first, writing)
     os.close(writing)
+    if patient:
+        select.select([reading], [], [])
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -62,7 +68,7 @@ def main(path: Path, rounds: int, milliseconds: float, seed: int, fresh: bool) -
     filled_store(path.with_name("first"))
     for number in range(rounds):
         here = path.with_name(f"{number}.sqlite") if fresh else path
-        known = kill_one(here, 1 + number * 10_000, chance.random() * milliseconds / 1000)
+        known = kill_one(here, 1 + number * 10_000, chance.random() * milliseconds / 1000, patient=number % 3 == 2)
         acknowledged = set(known) if fresh else acknowledged | set(known)
         report["acknowledged"] += len(known)
         if here.exists():

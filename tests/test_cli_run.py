@@ -46,7 +46,8 @@ def test_trials_run_are_stored_and_ranked() -> None:
     done = run("done", "bright")
 
     assert 0 == done.returncode, done.stderr
-    assert [("done", "done", 0.5), ("bright", "done", 0.9)] == [(r["model"], r["status"], r["performance"]) for r in rows()]
+    ended = [(row["model"], row["status"], row["performance"]) for row in rows()]
+    assert [("done", "done", 0.5), ("bright", "done", 0.9)] == ended
     assert "PePR-T" in done.stdout
     assert "[2/2] bright on nothing" in done.stderr
 
@@ -171,7 +172,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing() -> None:
 
 
 def test_study_file_environment_and_option_go_before_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("study.toml").write_text('plugin = "chaos"\nexecutor = "bare"\nmodel = "done"\ndataset = "nothing"\nepochs = 3\nlr = 0.3\nbatch-size = 3\ndevice = "cpu"\n')
+    plain = 'plugin = "chaos"\nexecutor = "bare"\nmodel = "done"\ndataset = "nothing"\ndevice = "cpu"\n'
+    Path("study.toml").write_text(plain + "epochs = 3\nlr = 0.3\nbatch-size = 3\n")
     monkeypatch.setenv("HARNESS_LR", "0.2")
     monkeypatch.setenv("HARNESS_BATCH_SIZE", "2")
 
@@ -186,7 +188,10 @@ def test_study_file_environment_and_option_go_before_each_other(monkeypatch: pyt
         (["--model", "don"], "unknown model 'don'; did you mean 'done'"),
         (["--model", "done", "--dataset", "nothin"], "unknown dataset 'nothin'; did you mean 'nothing'"),
         (["--model", "done", "--meter", "tme"], "unknown meter 'tme'; did you mean 'time'?"),
-        (["--model", "done", "--meter", "absent"], "meter 'absent' does not work here: no such device; plug it in; these do: "),
+        (
+            ["--model", "done", "--meter", "absent"],
+            "meter 'absent' does not work here: no such device; plug it in; these",
+        ),
         (["--model", "done", "--executor", "rey"], "unknown executor 'rey'"),
         (["--model", "done", "--store", "no/such/folder/s.sqlite"], "no/such/folder"),
         (["--model", "done", "--store", "."], "folder"),
@@ -240,7 +245,7 @@ def wait_for_row(status: str, model: str, seconds: float = 60) -> dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
 )
 def test_signal_stops_cleanly_with_everything_finished_kept(signum: signal.Signals, code: int) -> None:
     runner = start("done", "sleep", "bright")

@@ -101,6 +101,21 @@ def test_a_later_model_is_scored_by_the_bounds_of_an_earlier_score(harness, tabl
     assert err.startswith("harness: warning: huge outside the bounds of energy of 'g'")
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--normalize", "max"), "are minmax, not max"),
+        (("--phase", "infer_batch"), "are of phase train, not infer_batch"),
+    ],
+)
+def test_bounds_that_are_something_else_are_refused(harness, table, tmp_path, options, problem):
+    harness("score", table, "--resource", "E", "--format", "json", "-o", tmp_path / "cohort.json")
+    code, _, err = harness("score", table, "--resource", "E", "--bounds", tmp_path / "cohort.json", *options)
+
+    assert code == 2
+    assert problem in err
+
+
 def test_the_front_is_marked(harness, table):
     _, out, _ = harness("score", table, "--resource", "E", "--pareto")
 
@@ -175,6 +190,8 @@ def test_where_nothing_fits_the_least_need_is_told(harness, table):
         (["--unit", "energy=joule"], "unknown unit 'joule'"),
         (["--bounds", "absent.json"], "cannot read bounds 'absent.json'"),
         (["--curve"], "a table's curves need their columns"),
+        (["--curve", "a_1..a_2", "--pareto"], "--pareto does not go with --curve"),
+        (["--curve", "a_1..a_2", "--alpha", "2"], "--alpha does not go with --curve"),
         (["--curve", "a_1..b_2"], "must be FIRST..LAST with growing numbers"),
         (["--format", "parquet"], "--format parquet needs a file"),
     ],

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from harness import plugins_loader
 from harness.errors import HarnessError
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 
@@ -40,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD")
     found: list[Any] = []
-    monkeypatch.setattr(plugins_loader, "entry_points", lambda group: found)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
 
     def add(module: str, code: str, name: str | None = None, version: str = "1.0") -> None:
         (tmp_path / f"{module}.py").write_text(code)
@@ -86,7 +85,9 @@ def test_broken_plugin_is_reported_with_its_distribution_and_the_rest_loads(
 
 
 def test_plugin_that_raises_in_a_hook_keeps_nobody_else_from_registering(install: Install) -> None:
-    code = "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(register): raise SystemExit(3)"
+    code = (
+        "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(register): raise SystemExit(3)"
+    )
     install("rude", code)
     install("good", METER.format(name="good"))
 

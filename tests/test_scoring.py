@@ -140,7 +140,7 @@ def test_a_failed_seed_is_left_out_and_told():
     score = score_table(seeds([0.6, math.nan, 0.9, 0.9], [1.0, 50.0, 2.0, 2.0]), {"energy": 1})
 
     assert by_model(score) == {"a": 0.6, "b": 0.45}
-    assert score.warnings == ("a: only 1 of 2 seeds have a performance and all readings",)
+    assert score.warnings == ("not all seeds have a performance and all readings: a (1 of 2)",)
 
 
 def test_one_model_with_seeds_scores_its_performance_however_their_costs_scatter():
@@ -205,7 +205,9 @@ def test_bounds_come_back_from_the_document(tmp_path):
     score = score_table(table(performance=[0.8, 0.7], energy=[1.0, 3.0]), {"energy": 1}, units={"energy": "J"})
     (tmp_path / "cohort.json").write_text(json.dumps(score.document()))
 
-    assert read_bounds(tmp_path / "cohort.json") == Bounds("minmax", {"energy": {"g": (1.0, 3.0)}}, {"energy": "J"})
+    assert read_bounds(tmp_path / "cohort.json") == Bounds(
+        "minmax", {"energy": {"g": (1.0, 3.0)}}, {"energy": "J"}, "train"
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,8 @@ def pick(path, *columns):
 
 
 def sql(path, command):
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        with connection:
-            return connection.execute(command).fetchall()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(command).fetchall()
 
 
 def digest(path):
@@ -388,7 +387,7 @@ def test_rows_that_have_lost_their_study_are_damage_not_silence(path):
     filled_store(path)
     sql(path, "UPDATE studies SET id = 5")
 
-    with pytest.raises(HarnessError, match="row 1 of (trials|attempts) has lost what it belongs to"):
+    with pytest.raises(HarnessError, match=r"row 1 of (trials|attempts) has lost what it belongs to"):
         open_reader(path)
 
 

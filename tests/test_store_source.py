@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 from stores import failed, finished, make_store, missing, reading, trial
 
@@ -198,6 +201,15 @@ def test_a_store_without_trials_is_refused(tmp_path):
 
     with pytest.raises(HarnessError, match="holds no trials"):
         read_source(tmp_path / "study.sqlite")
+
+
+def test_a_store_of_a_newer_harness_is_refused(store):
+    path = store(*energies(1))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(HarnessError, match=r"99.*upgrade"):
+        read_source(path)
 
 
 def test_trials_that_all_failed_are_shown_where_that_is_wanted(store):

@@ -26,7 +26,9 @@ def splits_of(count: int, size: int = 8, classes: int = 10) -> Splits:
 
     def split(images: int) -> Split:
         shape = (images, 3, size, size)
-        return Split(random.randint(0, 256, shape).astype(np.uint8), random.randint(0, classes, images).astype(np.int64))
+        return Split(
+            random.randint(0, 256, shape).astype(np.uint8), random.randint(0, classes, images).astype(np.int64)
+        )
 
     return Splits(split(count), split(7), split(10))
 
@@ -125,9 +127,11 @@ def test_accuracy_counts_every_image_of_a_short_last_batch() -> None:
     wrong = (labels + 1) % 10
     answers = torch.where(torch.arange(len(labels)) == len(labels) - 1, wrong, labels)
     place = iter(range(0, len(labels), 4))
-    training.forward = lambda images: functional.one_hot(  # type: ignore[method-assign]
-        answers[(first := next(place)) : first + 4], 10
-    ).float()
+    training.forward = (
+        lambda images: functional.one_hot(  # type: ignore[method-assign]
+            answers[(first := next(place)) : first + 4], 10
+        ).float()
+    )
 
     assert (len(labels) - 1) / len(labels) == training.accuracy(training.test_split)
 

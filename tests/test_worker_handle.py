@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,13 +53,6 @@ def test_payload_larger_than_a_socket_holds_arrives(launch):
     assert all_messages(launch("echo", line)) == [line]
 
 
-def test_return_code_is_known_after_the_last_message(launch):
-    worker = launch("echo", b"one")
-    before = first_message(worker), worker.returncode
-
-    assert (before, all_messages(worker), worker.returncode) == ((b"one", None), [], 0)
-
-
 def test_message_cut_by_death_is_lost_and_none_before_it(launch):
     worker = launch("choke")
     first = first_message(worker)
@@ -69,18 +61,14 @@ def test_message_cut_by_death_is_lost_and_none_before_it(launch):
     assert (first, all_messages(worker)) == (b"small", [])
 
 
-def test_messages_before_a_kill_are_kept(launch):
-    worker = launch("hang")
-    wait_until_it_sleeps(worker)
+def test_messages_before_a_kill_are_kept(launch, tmp_path):
+    sent = tmp_path / "sent"
+    worker = launch("send_and_touch", str(sent).encode())
+    while not sent.exists():
+        time.sleep(0.01)
     worker.kill()
 
-    assert all_messages(worker) == [b"up"]
-
-
-def wait_until_it_sleeps(worker):
-    """Wait for a `hang` without reading what it sends."""
-    while "sleep" not in Path(f"/proc/{worker.pid}/wchan").read_text():
-        time.sleep(0.01)
+    assert all_messages(worker) == [b"sent"]
 
 
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 30))
@@ -210,6 +198,16 @@ def test_who_does_not_heed_sigterm_is_killed(launch, target):
     worker = launch(target)
     first_message(worker)
     worker.terminate(grace=0.2)
+
+    assert worker.returncode == -signal.SIGKILL
+
+
+def test_wake_ends_the_grace(launch):
+    worker, stop = launch("hang_stubbornly"), Stop()
+    first_message(worker)
+    stop.ask(signal.SIGINT)
+    worker.terminate(grace=1000, wake=stop)
+    stop.close()
 
     assert worker.returncode == -signal.SIGKILL
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import keyword
+from importlib import metadata
 
 import click
 
@@ -27,17 +28,38 @@ COMMANDS = {
 class _LazyGroup(click.Group):
     """A group whose commands' modules are imported only when they are called."""
 
+    _asked = False
+
     def list_commands(self, ctx: click.Context) -> list[str]:
+        self._add_plugins_commands()
         return [*COMMANDS, *sorted(self.commands)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
+            self._add_plugins_commands()
             return self.commands.get(name)
 
         # import.py could not be imported.
         module = f"{name}_" if keyword.iskeyword(name) else name
         command: click.Command = importlib.import_module(f"harness.cli.{module}").command
         return command
+
+    def _add_plugins_commands(self) -> None:
+        """Ask the plugins for their commands, once; a built-in command is found without."""
+        if self._asked:
+            return
+
+        self._asked = True
+        if not metadata.entry_points(group="harness"):
+            return  # the built-in plugins add none
+
+        from harness.cli.options import loaded, plugin_choice, tell_faults
+
+        plugins = loaded(plugin_choice((), ()))
+        told = len(plugins.faults)
+        for _ in plugins.call_each("harness_add_commands", cli=self):
+            pass
+        tell_faults(plugins.faults[told:])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,9 +59,14 @@ def plugin_choice(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> Plugin
 def loaded(choice: PluginChoice) -> Plugins:
     """Return the plugins of *choice*; what went wrong is told on stderr, a line each."""
     plugins = load_plugins(choice)
-    for fault in plugins.faults:
-        click.echo(f"harness: {fault}", err=True)
+    tell_faults(plugins.faults)
     return plugins
+
+
+def tell_faults(faults: Iterable[str]) -> None:
+    """Show what went wrong with plugins on stderr, a line each."""
+    for fault in faults:
+        click.echo(f"harness: {fault}", err=True)
 
 
 def read_text(path: Path) -> str:

@@ -79,7 +79,8 @@ def command(ctx: click.Context, /, dry_run: bool, format: str, output: Path | No
     study = _study(options)
     plugins = loaded(study.plugins)
     if dry_run:
-        return _print_plan(study, plugins, format, output)
+        _print_plan(study, plugins, format, output)
+        return
 
     from harness.progress import Progress
     from harness.runner import run_study

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from harness.cli.options import output_options
 from harness.cli.score_options import score_request, source_options
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.ranking import Request
@@ -59,5 +60,14 @@ def command(source: Path, pareto: bool, curve: str | None, format: str, output: 
 def _score_curves(source: Path, curve: str, request: Request, format: str, output: Path | None) -> None:
     from harness.curve_table import read_curves, write_curves
 
+    for option, given in (
+        ("--pareto", request.pareto),
+        ("--bounds", request.bounds),
+        ("--normalize", request.normalization),
+    ):
+        if given:
+            raise HarnessError(f"{option} does not go with --curve; leave one of them out")
+    if request.alpha != 1:
+        raise HarnessError("--alpha does not go with --curve, which is f(R) / (1 + R); leave one of them out")
     query = evolve(request.query, resources=None if request.weights is None else tuple(request.weights))
     write_curves(read_curves(source, query, None if curve == _EPOCHS else curve), format, output)

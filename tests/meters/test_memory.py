@@ -187,7 +187,8 @@ def test_each_cuda_device_has_its_peak_and_the_total_is_their_sum(cuda: FakeCuda
     stop = meter.mark()
 
     found = cuda_records(meter, start, stop)
-    assert {"GPU-uuid-0": 100, "GPU-uuid-1": 30, None: 130} == {d: v for (r, d), v in found.items() if r == "memory_cuda"}
+    allocated = {device: value for (resource, device), value in found.items() if resource == "memory_cuda"}
+    assert {"GPU-uuid-0": 100, "GPU-uuid-1": 30, None: 130} == allocated
     assert 260 == found["memory_cuda_reserved", None]
     meter.close()
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.executor import Job
-from harness.hookspecs import hookimpl
 from harness.interruption import Stop
 from harness.launcher import Launcher, Worker, describe_end
 from harness.plugins_loader import PluginChoice
@@ -88,12 +86,3 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _create(options: Mapping[str, Any]) -> LocalExecutor:
-    return LocalExecutor(options["plugins"])
-
-
-@hookimpl
-def harness_register_executors(register: Callable[..., None]) -> None:
-    register("local", _create)
