@@ -70,7 +70,7 @@ class Launcher:
         Raises HarnessError where forking was asked for and is not safe, InterruptedError where *wake* becomes readable.
         """
         while self._server is None and self.start_method != "spawn":
-            unusable = _no_forkserver_here() or self._start_server(wake)
+            unusable = forkserver_unavailable() or self._start_server(wake)
             if unusable is not None:
                 self._fall_back(unusable)
 
@@ -253,8 +253,8 @@ def _start_python(module: str, channel: socket.socket) -> subprocess.Popen[bytes
     )
 
 
-def _no_forkserver_here() -> str | None:
-    """Return why this system has none, or None."""
+def forkserver_unavailable() -> str | None:
+    """Return why workers cannot be forked from a server here, or None."""
     if sys.platform != "linux":
         return f"the forkserver needs Linux, this is {sys.platform}"
     try:

@@ -16,8 +16,10 @@ from harness.records import Event, Failed, Finished, Started
 from harness.wire import decode_event, encode
 
 # Imported once in the server that workers are forked from.
-PRELOAD = ("torch", "timm", "harness.training")
+PRELOAD = ("torch", "timm", "sklearn.datasets", "PIL.Image", "harness.training")
 _GRACE_SECONDS = 10.0
+# How long a worker may take, after its last word, to run its exit handlers.
+_EXIT_SECONDS = 5.0
 
 
 class LocalExecutor:
@@ -38,10 +40,12 @@ class LocalExecutor:
         """Run *target* in a worker and return its one message; raises HarnessError where it ends without one."""
         worker = self._launcher.launch(target, payload)
         try:
-            for message in worker.messages():
-                return message
+            answer = next(worker.messages(), None)
+            _see_out(worker)
         finally:
             worker.terminate(_GRACE_SECONDS)
+        if answer is not None:
+            return answer
         raise HarnessError(f"{target} ended without an answer: {describe_end(worker.returncode)}; its error is above")
 
     def execute(self, jobs: Iterable[Job], stop: Stop) -> Iterator[Event]:
@@ -49,12 +53,19 @@ class LocalExecutor:
         for job in jobs:
             if stop.asked:
                 return
-            worker = self._launcher.launch("harness.worker:run_trial", encode(job))
+            try:
+                worker = self._launcher.launch("harness.worker:run_trial", encode(job), wake=stop)
+            except InterruptedError:
+                return
             try:
                 yield Started(job.trial.key, worker.pid, self.start_method)
                 yield from self._follow(worker, job, stop)
+                if not stop.asked:
+                    _see_out(worker)
             finally:
                 worker.terminate(_GRACE_SECONDS if stop.count < 2 else 0, wake=stop.again())
+            if worker.left_behind:
+                self.notes.append(f"{job.trial.model} on {job.trial.dataset} left processes behind; they were killed")
 
     def _follow(self, worker: Worker, job: Job, stop: Stop) -> Iterator[Event]:
         """Yield what the worker says, and an end in any case."""
@@ -86,3 +97,9 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _see_out(worker: Worker) -> None:
+    """Wait a moment for the end of a worker that has said its last word."""
+    for _ in worker.messages(deadline=time.monotonic() + _EXIT_SECONDS):
+        pass

@@ -131,8 +131,7 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
 def _run_plan(plan: Plan, study: Study, plugins: Plugins, store: Store, executor: Executor, show: Show) -> RunResult:
     jobs = plan.jobs(study)
     _check(jobs, executor)
-    for note in executor.notes:
-        show.tell(note)
+    told = _tell_notes(executor, show)
     study_id = store.begin_study(describe_environment(study.asked(), plugins))
     store.add_trials(study_id, [job.trial for job in jobs])
     failed: dict[str, Failed] = {}
@@ -144,7 +143,16 @@ def _run_plan(plan: Plan, study: Study, plugins: Plugins, store: Store, executor
             show.event(event)
             if isinstance(event, Failed):
                 failed[event.trial] = event
+            told = _tell_notes(executor, show, told)
+        _tell_notes(executor, show, told)
         return RunResult(study.store, plan.trials, failed, stop.signum)
+
+
+def _tell_notes(executor: Executor, show: Show, told: int = 0) -> int:
+    """Tell the executor's notes from number *told* on, and return how many there are."""
+    for note in executor.notes[told:]:
+        show.tell(note)
+    return len(executor.notes)
 
 
 def _resources(meters: Iterable[str], registry: Registry) -> list[str]:

@@ -130,6 +130,7 @@ def _intensity(table: Table, query: Query) -> float | np.ndarray[tuple[int], np.
 
 
 def _first_bytes(path: Path) -> bytes:
+    # To close a file drops the locks that this process holds on it: not to be called while it writes that store.
     try:
         with path.open("rb") as file:
             start = file.read(16)

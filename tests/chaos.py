@@ -20,7 +20,7 @@ from harness.records import EpochDone, Trial
 from harness.specs import DatasetSpec, ModelSpec
 
 MODELS = ("done", "sleep", "raise", "exit", "memory", "allocator", "diverge", "kill", "segfault", "vanish", "stubborn")
-MODELS += ("family", "nonsense", "bright", "wait")
+MODELS += ("family", "nonsense", "bright", "wait", "orphan")
 
 
 def _act(name: str) -> None:
@@ -31,9 +31,9 @@ def _act(name: str) -> None:
     elif name == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
-    elif name == "family":
+    elif name in ("family", "orphan"):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        time.sleep(600)
+        time.sleep(600 if name == "family" else 0)
     elif name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif name == "segfault":

@@ -307,3 +307,32 @@ def test_closed_output_is_no_traceback() -> None:
     closed = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
 
     assert "Traceback" not in closed.stderr
+
+
+def test_processes_that_a_trial_leaves_behind_are_killed_and_told() -> None:
+    ended = run("orphan", "done")
+
+    assert 0 == ended.returncode, ended.stderr
+    assert "orphan on nothing left processes behind; they were killed" in ended.stderr
+
+
+def test_ctrl_c_ends_the_grandchildren_of_a_trial_too() -> None:
+    import psutil
+
+    runner = start("family")
+    wait_for_row("running", "family")
+    end = time.monotonic() + 30
+    while not (family := _sleepers(runner.pid)) and time.monotonic() < end:
+        time.sleep(0.05)
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=60)
+
+    assert family
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in family)
+
+
+def _sleepers(runner: int) -> list[int]:
+    import psutil
+
+    below = psutil.Process(runner).children(recursive=True)
+    return [process.pid for process in below if "import time; time.sleep(600)" in " ".join(process.cmdline())]

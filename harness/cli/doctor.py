@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +83,8 @@ def _nvidia_cards() -> tuple[list[str], str | None]:
 
 
 def _start_method() -> dict[str, Any]:
-    works = sys.platform == "linux"
-    what = "a trial's process starts in a few hundredths of a second"
-    return _row("workers", "forkserver", works, what if works else "only on Linux; each trial starts a new interpreter")
+    from harness.launcher import forkserver_unavailable
+
+    reason = forkserver_unavailable()
+    slow = f"{reason}; each trial starts a new interpreter, which takes seconds"
+    return _row("workers", "forkserver", reason is None, slow if reason else "a trial starts in hundredths of a second")
