@@ -77,6 +77,16 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+def changed_versions(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return "package old -> new" for every package whose version is not what it was."""
+    names = sorted(before.keys() | now.keys())
+    return [
+        f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
 def git_commit(folder: Path) -> str | None:
     """Return the commit that *folder* is at, None outside a git checkout."""
     try:

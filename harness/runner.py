@@ -10,7 +10,7 @@ from typing import Protocol
 import cattrs
 from attrs import field, frozen
 
-from harness.environment import describe_environment
+from harness.environment import changed_versions, describe_environment, package_versions
 from harness.errors import HarnessError
 from harness.executor import Executor, Job
 from harness.interruption import stop_on_signals
@@ -88,6 +88,8 @@ def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
         with Store.open(study.store) as store:
             to_run = store.unfinished(trials, _resources(meters, plugins.registry), study.force)
             plan = Plan(tuple(trials), to_run, tuple(meters))
+            for note in (*store.notes, *_other_versions(study.store, plan)):
+                show.tell(note)
             show.planned(plan.trials, plan.to_run)
             if not plan.to_run:
                 return RunResult(study.store, plan.trials)
@@ -146,6 +148,16 @@ def _run_plan(plan: Plan, study: Study, plugins: Plugins, store: Store, executor
             told = _tell_notes(executor, show, told)
         _tell_notes(executor, show, told)
         return RunResult(study.store, plan.trials, failed, stop.signum)
+
+
+def _other_versions(store: Path, plan: Plan) -> list[str]:
+    """Return a warning where trials that are finished ran with other versions than those to come will."""
+    if not plan.to_run or len(plan.to_run) == len(plan.trials):
+        return []
+
+    with open_reader(store) as reader:
+        changed = changed_versions(reader.studies()[-1]["packages"], package_versions())
+    return [f"warning: versions changed since the last study in {store}: {', '.join(changed)}"] if changed else []
 
 
 def _tell_notes(executor: Executor, show: Show, told: int = 0) -> int:

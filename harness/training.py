@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -52,6 +53,7 @@ class Training:
         self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, setting.image_size, weights)
         self.model.to(self._device, memory_format=torch.channels_last)
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=setting.lr, fused=True)
+        self.digest = splits_digest(splits)
         self.train_split = self._move(_drawn(splits.train, setting.train_fraction, trial.seed))
         self.validation_split = self._move(splits.validation)
         self.test_split = self._move(splits.test)
@@ -133,6 +135,16 @@ def batches(order: Tensor, size: int) -> Iterator[Tensor]:
         first = end
 
 
+def splits_digest(splits: Splits) -> str:
+    """Return the SHA-256 of all images and labels: tells whether two trials saw the same data."""
+    digest = hashlib.sha256()
+    for split in (splits.train, splits.validation, splits.test):
+        for array in (split.images, split.labels):
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def run_training(
     training: Training, trial: Trial, window: Metered, report: Callable[[EpochDone], None]
 ) -> dict[str, Any]:
@@ -166,6 +178,7 @@ def _facts(training: Training, setting: Setting) -> dict[str, Any]:
         "validation_images": len(training.validation_split),
         "test_images": len(training.test_split),
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "dataset_digest": training.digest,
         "threads": torch.get_num_threads(),
         "last_batch": "merged with the one before" if lone else "kept",
         "device_name": torch.cuda.get_device_name() if setting.device == "cuda" else None,

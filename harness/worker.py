@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +115,9 @@ class ImageClassification:
         splits = dataset.load(trial.setting.image_size, root, self._job.download)
         weights = weights_of(trial.model, trial.setting.weights, self._job.weights_dir)
         training = Training(trial, self._registry.model(trial.model), dataset, splits, weights)
-        return run_training(training, trial, window, report)
+        outcome = run_training(training, trial, window, report)
+        outcome["facts"]["weights_digest"] = _file_digest(weights)
+        return outcome
 
 
 def weights_of(model: str, weights: str, weights_dir: str | None) -> str | None:
@@ -127,6 +130,18 @@ def weights_of(model: str, weights: str, weights_dir: str | None) -> str | None:
             if file.is_file():
                 return str(file)
     return weights
+
+
+def _file_digest(weights: str | None) -> str | None:
+    """Return the SHA-256 of a weights file, None where the weights are of no file that we were given."""
+    if weights is None or weights == "pretrained":
+        return None
+
+    digest = hashlib.sha256()
+    with Path(weights).open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def weights_name(model: str) -> str:

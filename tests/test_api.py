@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_start_method_and_facts_of_machine_and_software_are_stored(ran: Path) ->
     assert "forkserver" == trial["start_method"]
     assert {"torch", "timm", "pepr-harness"} <= study["packages"].keys()
     assert study["machine"]["processor"]
+    assert 64 == len(trial["facts"]["dataset_digest"])
     assert 215 == trial["facts"]["data"]
     assert 430 == trial["facts"]["images_seen"]
 
@@ -114,7 +116,9 @@ def test_weights_from_a_folder_are_where_training_starts(tmp_path: Path) -> None
 
     assert 0 == done.returncode, done.stderr
     with open_reader(Path("harness.sqlite")) as reader:
-        assert ["pretrained"] == [row["weights"] for row in reader.trials()]
+        row = reader.trials()[0]
+    file = tmp_path / "test_resnet.safetensors"
+    assert ("pretrained", hashlib.sha256(file.read_bytes()).hexdigest()) == (row["weights"], row["facts"]["weights_digest"])
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:

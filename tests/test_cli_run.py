@@ -336,3 +336,13 @@ def _sleepers(runner: int) -> list[int]:
 
     below = psutil.Process(runner).children(recursive=True)
     return [process.pid for process in below if "import time; time.sleep(600)" in " ".join(process.cmdline())]
+
+
+def test_other_versions_than_those_of_the_finished_trials_are_a_warning() -> None:
+    import sqlite3
+
+    run("done")
+    with sqlite3.connect("harness.sqlite") as connection:
+        connection.execute("UPDATE studies SET packages = json_set(packages, '$.torch', '1.0')")
+
+    assert "warning: versions changed since the last study in harness.sqlite: torch 1.0 -> " in run("done", "bright").stderr

@@ -130,6 +130,33 @@ def test_curves_are_read_from_numbered_columns(harness, tmp_path):
     assert (row["pepr"], row["at"], row["R"]) == (pytest.approx(0.6), 2, 0.5)
 
 
+CURVES = "model,acc_1,acc_2\na,0.5,0.9\nb,0.6,0.7\n"
+
+
+@pytest.mark.parametrize("format", ["table", "csv"])
+def test_curves_are_ranked_by_their_scalar(harness, tmp_path, format):
+    (tmp_path / "curves.csv").write_text(CURVES)
+    code, out, _ = harness("score", tmp_path / "curves.csv", "--curve", "acc_1,acc_2", "--format", format)
+
+    assert code == 0
+    assert [line[0] for line in out.splitlines()[-2:]] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "problem"),
+    [
+        (CURVES.replace("0.9", "9"), (), "a performance in the columns of --curve is outside 0 to 1"),
+        (CURVES, ("--resource", "E"), "a table has no costs of its single epochs"),
+    ],
+)
+def test_curves_that_cannot_be_are_refused(harness, tmp_path, text, options, problem):
+    (tmp_path / "curves.csv").write_text(text)
+    code, _, err = harness("score", tmp_path / "curves.csv", "--curve", "acc_1..acc_2", *options)
+
+    assert code == 2
+    assert problem in err
+
+
 def test_carbon_is_recomputed(harness, table):
     options = ("--carbon-intensity", "30", "--pue", "1.2", "--resource", "C", "--format", "json")
     row = json.loads(harness("score", table, *options)[1])["rows"][0]

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 from stores import failed, finished, make_store, missing, reading, trial
 
+from harness.curve_table import read_curves
 from harness.errors import HarnessError
 from harness.ranking import Request, score_source
 from harness.records import EpochDone, Started, StudyRecord
@@ -219,13 +220,52 @@ def test_trials_that_all_failed_are_shown_where_that_is_wanted(store):
     assert score.rows[0]["reason"] == "oom: CUDA out of memory"
 
 
-def test_epochs_make_a_curve(store):
-    from harness.curve_table import read_curves
+def epochs_of(name, *performances):
+    return [EpochDone(trial(name).key, epoch, None, value) for epoch, value in enumerate(performances, start=1)]
 
+
+def test_epochs_make_a_curve_over_what_they_cost_so_far(store):
     laps = [reading("energy_gpu", 10, epoch=1), reading("energy_gpu", 30, epoch=2)]
-    epochs = [EpochDone(trial("a").key, epoch, None, performance) for epoch, performance in ((1, 0.6), (2, 0.8))]
-    curves = read_curves(store(finished(trial("a"), 0.8, *laps), epochs=epochs), Query())
+    curves = read_curves(store(finished(trial("a"), 0.8, *laps), epochs=epochs_of("a", 0.6, 0.8)), Query())
     row = curves.rows(points=True)[0]
 
     assert (curves.resource, row["pepr"], row["at"]) == ("energy", 0.6, 1)
     assert [point["value"] for point in row["points"]] == [10, 40]
+
+
+def test_memory_along_a_curve_is_the_peak_so_far(store):
+    laps = [reading("memory_host", value, epoch=epoch) for epoch, value in enumerate((5, 9, 7), start=1)]
+    path = store(finished(trial("a"), 0.8, *laps), epochs=epochs_of("a", 0.6, 0.7, 0.8))
+    row = read_curves(path, Query(resources=("M",))).rows(points=True)[0]
+
+    assert [point["value"] for point in row["points"]] == [5, 9, 9]
+
+
+def test_epochs_without_readings_are_counted(store):
+    curves = read_curves(store(finished(trial("a"), 0.8), epochs=epochs_of("a", 0.6, 0.8)), Query())
+
+    assert (curves.resource, curves.document()["resource"]["bounds"]) == ("epoch", {"digits": [1.0, 2.0]})
+
+
+def test_a_curve_over_a_resource_that_no_epoch_has_is_refused(store):
+    path = store(finished(trial("a"), 0.8, reading("time", 60)), epochs=epochs_of("a", 0.8))
+
+    with pytest.raises(HarnessError, match="unknown resource of epochs 'T'; available: epoch"):
+        read_curves(path, Query(resources=("T",)))
+
+
+def test_a_curve_over_two_resources_is_refused(store):
+    with pytest.raises(HarnessError, match="a curve goes over one resource, not 2"):
+        read_curves(store(finished(trial("a"), 0.8), epochs=epochs_of("a", 0.8)), Query(resources=("T", "E")))
+
+
+def test_trials_without_a_curve_come_last_with_their_reasons(store):
+    ended = failed(trial("a"), "oom", "CUDA out of memory"), finished(trial("b"), 0.8), finished(trial("c"), 0.8)
+    path = store(*ended, epochs=[*epochs_of("a", 0.5), *epochs_of("c", 0.6, None), *epochs_of("b", 0.8)])
+    rows = read_curves(path, Query()).rows()
+
+    assert [(row["model"], row["reason"]) for row in rows] == [
+        ("b", None),
+        ("a", "CUDA out of memory"),
+        ("c", "no performance after epoch 2"),
+    ]

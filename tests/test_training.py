@@ -16,7 +16,7 @@ from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import DivergedError, Training, batches, run_training
+from harness.training import DivergedError, Training, batches, run_training, splits_digest
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 
@@ -163,6 +163,13 @@ def test_train_fraction_draws_a_seeded_subset_and_never_none() -> None:
     first, again = (training_of(splits_of(50), train_fraction=0.2).train_split.images for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.equal(first, training_of(splits_of(50), train_fraction=0.2, seed=2).train_split.images)
+
+
+def test_digest_tells_data_apart() -> None:
+    one, same, other = splits_of(9), splits_of(9), splits_of(9)
+    other.test.labels[0] += 1
+
+    assert splits_digest(one) == splits_digest(same) != splits_digest(other)
 
 
 def test_no_wait_for_the_device_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
