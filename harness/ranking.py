@@ -211,7 +211,7 @@ def _with_missing(table: Table, weights: Mapping[str, float]) -> Any:
 
 def _shown(score: Score, row: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: row[name] for name in ("model", "group", "performance", "seeds", "reason")}
-    shown |= {_title(score, name): row[name] for name in score.weights}
+    shown |= {_title(score, name): _for_people(row[name], score.units.get(name)) for name in score.weights}
     shown |= {f"PePR-{letter}": row[f"pepr_{letter}"] for letter in score.alone} or {_pepr_title(score): row["pepr"]}
     if row["pepr_low"] is not None:
         shown["95 % interval"] = f"{row['pepr_low']:.4f} to {row['pepr_high']:.4f}"
@@ -222,7 +222,12 @@ def _shown(score: Score, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _title(score: Score, name: str) -> str:
     unit = score.units.get(name)
-    return f"{name} [{unit}]" if unit else name
+    return f"{name} [{'MiB' if unit == 'B' else unit}]" if unit else name
+
+
+def _for_people(value: float | None, unit: str | None) -> float | None:
+    """Bytes as MiB; files keep bytes."""
+    return value / 2**20 if value is not None and unit == "B" else value
 
 
 def _pepr_title(score: Score) -> str:

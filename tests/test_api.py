@@ -118,7 +118,8 @@ def test_weights_from_a_folder_are_where_training_starts(tmp_path: Path) -> None
     with open_reader(Path("harness.sqlite")) as reader:
         row = reader.trials()[0]
     file = tmp_path / "test_resnet.safetensors"
-    assert ("pretrained", hashlib.sha256(file.read_bytes()).hexdigest()) == (row["weights"], row["facts"]["weights_digest"])
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == row["facts"]["weights_digest"]
+    assert "pretrained" == row["weights"]
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -345,4 +345,24 @@ def test_other_versions_than_those_of_the_finished_trials_are_a_warning() -> Non
     with sqlite3.connect("harness.sqlite") as connection:
         connection.execute("UPDATE studies SET packages = json_set(packages, '$.torch', '1.0')")
 
-    assert "warning: versions changed since the last study in harness.sqlite: torch 1.0 -> " in run("done", "bright").stderr
+    again = run("done", "bright")
+    assert "warning: versions changed since the last study in harness.sqlite: torch 1.0 -> " in again.stderr
+
+
+def test_budget_shows_what_fits_and_the_best_of_it() -> None:
+    told = run("done", "bright", extra=["--budget", "time=1h", "--budget", "M=100GiB"])
+
+    assert 0 == told.returncode, told.stderr
+    assert "best by performance: bright" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [("tme=1h", "unknown resource 'tme'; did you mean 'time'?"), ("time=1GiB", "GiB"), ("time", "must be NAME=VALUE")],
+)
+def test_wrong_budget_is_refused_before_anything_runs(budget: str, message: str) -> None:
+    refused = run("done", extra=["--budget", budget])
+
+    assert 2 == refused.returncode
+    assert message in refused.stderr
+    assert not Path("harness.sqlite").exists()

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import Duration, loaded, output_options, plugin_choice, plugin_options, read_text
+from harness.cli.score_options import parse_pairs
+from harness.errors import unknown
+from harness.meter import UNITS
 from harness.study import Study
 from harness.study_file import parse_study
 
@@ -59,6 +62,7 @@ Examples:
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="[default: cuda where there is one]")
 @click.option("--executor", default="local", metavar="NAME", help="Where trials run.")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
+@click.option("--budget", multiple=True, metavar="NAME=QUANTITY", help="Show only what fits, such as memory=1GiB.")
 @click.option("--force", is_flag=True, help="Run finished trials again.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
 @click.option(
@@ -69,7 +73,9 @@ Examples:
 @plugin_options
 @output_options
 @click.pass_context
-def command(ctx: click.Context, /, dry_run: bool, format: str, output: Path | None, **options: Any) -> None:
+def command(
+    ctx: click.Context, /, budget: tuple[str, ...], dry_run: bool, format: str, output: Path | None, **options: Any
+) -> None:
     """Fine-tune, meter and rank models.
 
     Every trial runs in a process of its own and is stored when it ends. Finished trials are not run again: the same
@@ -78,6 +84,7 @@ def command(ctx: click.Context, /, dry_run: bool, format: str, output: Path | No
     """
     study = _study(options)
     plugins = loaded(study.plugins)
+    budgets = _budgets(budget, plugins)
     if dry_run:
         _print_plan(study, plugins, format, output)
         return
@@ -86,7 +93,7 @@ def command(ctx: click.Context, /, dry_run: bool, format: str, output: Path | No
     from harness.runner import run_study
 
     result = run_study(study, plugins, Progress())
-    _print_ranking(study, [trial.key for trial in result.trials], format, output)
+    _print_ranking(study, [trial.key for trial in result.trials], budgets, format, output)
     ctx.exit(result.exit_code)
 
 
@@ -122,9 +129,34 @@ def _print_plan(study: Study, plugins: Plugins, format: str, output: Path | None
     write_table(rows, columns, format, output, title=f"meters: {', '.join(plan.meters)}")
 
 
-def _print_ranking(study: Study, keys: Sequence[str], format: str, output: Path | None) -> None:
-    """Rank the trials of this study; others in the store stay out of it."""
+def _budgets(texts: tuple[str, ...], plugins: Plugins) -> dict[str, str]:
+    """Return resource -> limit, checked as far as it can be before anything has run."""
+    if not texts:
+        return {}
+
+    from harness.quantities import LETTERS, parse_quantity
+
+    budgets = parse_pairs(texts, "--budget", "energy=30Wh")
+    read = {resource for entry in plugins.registry.meters.entries.values() for resource in entry.value.resources}
+    for name, text in budgets.items():
+        resource = LETTERS.get(name, name)
+        if resource not in read | UNITS.keys():
+            raise unknown("resource", name, read | UNITS.keys())
+        if resource in UNITS:
+            parse_quantity(text, UNITS[resource])
+    return budgets
+
+
+def _print_ranking(
+    study: Study, keys: Sequence[str], budgets: dict[str, str], format: str, output: Path | None
+) -> None:
+    """Rank the trials of this study, all or those that fit; others in the store stay out of it."""
     from harness.ranking import Request, rank
+    from harness.selecting import select, write_selection
     from harness.sources import Query
 
-    rank(study.store, Request(Query(trials=keys)), format=format, output=output, strict=False)
+    request = Request(Query(trials=keys))
+    if budgets:
+        write_selection(select(study.store, budgets, request), format, output)
+    else:
+        rank(study.store, request, format=format, output=output, strict=False)
