@@ -116,10 +116,10 @@ class Plugins:
         return self.faults[before:]
 
     def register_all(self) -> None:
-        """Ask every plugin for what it brings. Raises HarnessError where two offer one name."""
+        """Ask every plugin for what it brings, the built-in ones first. Raises HarnessError where two offer one name."""
         for kind in ("meters", "models", "datasets", "executors", "scores"):
             hook = f"harness_register_{kind}"
-            for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 register = _REGISTER[kind](self.registry, implementation.plugin_name)
                 self._guarded(implementation, hook, {"register": register})
 

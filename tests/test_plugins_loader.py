@@ -104,6 +104,14 @@ def test_plugin_that_registers_nonsense_is_at_fault(install: Install, wrong: str
     assert "'odd' (dist-odd 1.0) raised in harness_register_meters: TypeError" in plugins.faults[0]
 
 
+def test_built_in_meters_go_before_those_of_others_in_auto(install: Install) -> None:
+    install("acme", METER.format(name="time").replace('"time"', '"other_clock"').replace("times", "time"))
+
+    chosen, left_out = load_plugins(PluginChoice()).registry.automatic_meters()
+    assert ["time", "memory"] == chosen
+    assert {"other_clock": "what it reads is read by time"} == left_out
+
+
 def test_two_plugins_with_one_meter_are_refused_with_both_names(install: Install) -> None:
     install("first", METER.format(name="same"))
     install("second", METER.format(name="same"))
