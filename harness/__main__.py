@@ -13,11 +13,12 @@ from harness.errors import HarnessError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        return cli.main(arguments, prog_name="harness", standalone_mode=False) or 0
+        code = cli.main(arguments, prog_name="harness", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except HarnessError as error:
-        return _complain(error, debug="--debug" in arguments)
+        return _complain(error, debug)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
@@ -32,10 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
 
 
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Take --debug out, wherever it stands before a `--`, so that it can be added at the end of a command."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    asked = "--debug" in own or os.environ.get("HARNESS_DEBUG", "0") not in ("", "0")
+    return [word for word in own if word != "--debug"] + arguments[len(own) :], asked
+
+
 def _complain_of_usage(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "harness"
-    print(f"{command}: {error.format_message()} (`{command} --help` shows what there is)", file=sys.stderr)
+    message = " ".join(error.format_message().split())
+    print(f"{command}: {message} (`{command} --help` shows what there is)", file=sys.stderr)
     return error.exit_code
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from attrs import fields
+
+from harness.errors import unknown
 from harness.plugins_loader import load_plugins
 from harness.runner import RunResult, run_study
 from harness.study import Study
@@ -19,11 +22,14 @@ def run(models: str | Iterable[str], datasets: str | Iterable[str], **options: A
     """
     from harness.progress import Progress
 
-    for name in ("meters", "seeds"):
-        if name in options:
-            options[name] = _several(options[name])
+    unknown_options = options.keys() - {field.name for field in fields(Study)}
+    for name in sorted(unknown_options):
+        raise unknown("option of run()", name, [field.name for field in fields(Study)])
+    for name in options.keys() & {"meters", "seeds"}:
+        options[name] = _several(options[name])
+    show = Progress()
     study = Study(models=_several(models), datasets=_several(datasets), **options)
-    return run_study(study, load_plugins(study.plugins), Progress())
+    return run_study(study, load_plugins(study.plugins, on_fault=show.tell), show)
 
 
 def models(tags: Sequence[str] = ()) -> list[str]:
@@ -33,4 +39,4 @@ def models(tags: Sequence[str] = ()) -> list[str]:
 
 
 def _several(values: Any) -> tuple[Any, ...]:
-    return tuple(values) if isinstance(values, (tuple, list, set, frozenset, range)) else (values,)
+    return (values,) if isinstance(values, (str, int)) else tuple(values)

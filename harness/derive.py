@@ -23,7 +23,7 @@ def derive(
 
     Only totals (`device` None) count, and of two meters of one resource the first. `energy` is the sum of those of
     `energy_gpu`, `energy_cpu`, `energy_dram` that were asked for; one of them missing, it is missing. `memory` is
-    `memory_cuda` where the trial ran on CUDA (*device_kind*; None: where CUDA memory was read), else `memory_host`.
+    `memory_cuda` where the trial ran on CUDA (*device_kind*; None: where CUDA memory was used), else `memory_host`.
     `carbon` [g] is `energy` [J] / 3.6e6 x *pue* x `carbon_intensity` [g/kWh]. A derived reading carries the worst
     source of its parts.
     """
@@ -63,7 +63,9 @@ def _keep(result: Reading | Missing | None, found: list[Reading], lost: list[Mis
 
 
 def _memory(totals: dict[str, Reading], gaps: dict[str, Missing], device_kind: str | None) -> Reading | Missing | None:
-    on_cuda = "memory_cuda" in totals if device_kind is None else device_kind == "cuda"
+    # CUDA that was made ready but not used has a peak of 0, which says nothing of what the work took.
+    used_cuda = "memory_cuda" in totals and totals["memory_cuda"].value > 0
+    on_cuda = used_cuda if device_kind is None else device_kind == "cuda"
     part = "memory_cuda" if on_cuda else "memory_host"
     if part in totals:
         return _from_parts("memory", "B", totals[part].value, totals[part].uncertainty, [totals[part]])

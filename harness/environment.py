@@ -66,6 +66,20 @@ def cpu_name() -> str:
     return next(names, platform.machine())
 
 
+def nvidia_cards() -> tuple[list[str], str | None]:
+    """Return the names of the NVIDIA cards that the driver tells of, or why there are none."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        return [], f"no NVIDIA driver answers ({error})"
+    return names, None if names else "the NVIDIA driver sees no card"
+
+
 def package_versions() -> dict[str, str]:
     """Return the versions of those packages that shape a result, as installed; none is imported."""
     found = {}

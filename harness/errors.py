@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-# What a plugin may raise without harm to others. A real Ctrl-C (KeyboardInterrupt) goes through.
-FAULTS = (Exception, SystemExit)
-
 
 class HarnessError(Exception):
     """A mistake in the request: printed as one line without a traceback, exit code 2.
 
     The message names the thing, the value and the way out.
     """
+
+
+class DivergedError(Exception):
+    """The loss or the performance is no longer a finite number: the trial ends as `diverged`."""
 
 
 def unknown(kind: str, name: str, available: Iterable[str], hint: str = "") -> HarnessError:

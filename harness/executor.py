@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -22,7 +22,6 @@ class Job:
 
     trial: Trial
     meters: tuple[str, ...]
-    meter_options: Mapping[str, Any] = field(factory=dict)
     plugins: PluginChoice = field(factory=PluginChoice)
     data_dir: str | None = None
     weights_dir: str | None = None

@@ -25,7 +25,6 @@ from typing import NoReturn
 
 from attrs import frozen
 
-from harness.errors import FAULTS
 from harness.process import (
     PID,
     die_with_parent,
@@ -74,7 +73,7 @@ def prepare(preload: Sequence[str], setup: str, payload: bytes) -> tuple[list[st
         for name in preload:
             try:
                 importlib.import_module(name)
-            except FAULTS as error:
+            except BaseException as error:
                 notes.append(f"{name!r} is not preloaded for the workers: {_line(error)}")
             if threads := thread_names()[1:]:
                 return notes, f"importing {name!r} started {_listed(threads)}"
@@ -88,7 +87,7 @@ def prepare(preload: Sequence[str], setup: str, payload: bytes) -> tuple[list[st
 def _set_up(setup: str, payload: bytes) -> str | None:
     try:
         resolve(setup)(payload)
-    except FAULTS as error:
+    except BaseException as error:
         return f"{setup} failed: {_line(error)}"
     threads = thread_names()[1:]
     return f"{setup} started {_listed(threads)}" if threads else None

@@ -71,7 +71,7 @@ class LocalExecutor:
         """Yield what the worker says, and an end in any case."""
         deadline = None if job.timeout is None else time.monotonic() + job.timeout
         for message in worker.messages(deadline=deadline, wake=stop):
-            event = decode_event(message)
+            event = _understood(message, job)
             yield event
             if isinstance(event, (Finished, Failed)):
                 return
@@ -97,6 +97,13 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _understood(message: bytes, job: Job) -> Event:
+    try:
+        return decode_event(message)
+    except Exception as error:
+        return Failed(job.trial.key, "failed", f"the worker said something that is no event: {error!r}")
 
 
 def _see_out(worker: Worker) -> None:

@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -40,13 +41,15 @@ class SharedMeters:
             if self._stack is None or self._pid != os.getpid():
                 self._stack, self._pid = MeterStack().__enter__(), os.getpid()
                 atexit.register(self._stack.close)
-            self._stack.add(self._registry().create_meters([name for name in names if name not in self._stack]))
+            fresh = [name for name in names if name not in self._stack]
+            self._registry().check_meters(fresh)
+            self._stack.add(self._registry().create_meters(fresh))
             return self._stack
 
 
 @functools.cache
 def _default_registry() -> Registry:
-    return load_plugins().registry
+    return load_plugins(on_fault=lambda fault: warnings.warn(fault, RuntimeWarning, stacklevel=2)).registry
 
 
 _meters = SharedMeters(_default_registry)

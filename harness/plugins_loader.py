@@ -17,7 +17,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from harness import hookspecs
-from harness.errors import FAULTS, HarnessError
+from harness.errors import HarnessError, unknown
 from harness.records import Event
 from harness.registry import MeterEntry, Registry
 from harness.specs import DatasetSpec, ModelSpec
@@ -70,26 +70,34 @@ class Plugins:
     registry: Registry = field(factory=Registry)
     known: dict[str, Plugin] = field(factory=dict)
     faults: list[str] = field(factory=list)
+    on_fault: Callable[[str], object] = lambda fault: None
+    _muted: set[tuple[str, str]] = field(factory=set)
 
-    def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Call *hook* of one plugin after the other and yield (plugin's name, result) of those that did not raise."""
+    def call_each(self, hook: str, passing: tuple[type[BaseException], ...] = (), **arguments: Any) -> Iterator[Any]:
+        """Call *hook* of one plugin after the other, the last loaded first, and yield (plugin's name, result).
+
+        One that raises is told of and left out of this hook from then on; what is in *passing* goes through.
+        """
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
             name = implementation.plugin_name
-            result = self._guarded(implementation, hook, arguments)
+            if (name, hook) in self._muted:
+                continue
+            result = self._guarded(implementation, hook, arguments, passing)
             if not isinstance(result, _Raised):
                 yield name, result
 
     def call_first(self, hook: str, kind: type[T] | None = None, **arguments: Any) -> T | Any | None:
         """Return the first answer to *hook* that is not None, from plugins that do not raise.
 
-        An answer that is not of *kind* counts as the plugin's fault.
+        A HarnessError goes through: it is the plugin's word to the user. An answer that is not of *kind* counts as
+        the plugin's fault.
         """
-        for name, result in self.call_each(hook, **arguments):
+        for name, result in self.call_each(hook, passing=(HarnessError,), **arguments):
             if result is None:
                 continue
             if kind is None or isinstance(result, kind):
                 return result
-            self._note(name, f"gave {result!r} in {hook}, which is no {kind.__name__}")
+            self.note(name, hook, f"gave {result!r} in {hook}, which is no {kind.__name__}")
         return None
 
     def registered_by(self, name: str) -> list[str]:
@@ -108,54 +116,74 @@ class Plugins:
         callers = self.manager.get_hookcallers(plugin) if plugin is not None else None
         return sorted(caller.name for caller in callers or ())
 
-    def tell(self, event: Event) -> list[str]:
-        """Tell every plugin of *event* and return the faults that this brought to light."""
-        before = len(self.faults)
+    def tell(self, event: Event) -> None:
+        """Tell every plugin of *event*."""
         for _ in self.call_each("harness_trial_event", event=event):
             pass
-        return self.faults[before:]
 
     def register_all(self) -> None:
-        """Ask every plugin for what it brings, the built-in ones first. Raises HarnessError where two offer one name."""
+        """Ask every plugin for what it brings, the built-in ones first.
+
+        Raises HarnessError where two offer one name.
+        """
         for kind in ("meters", "models", "datasets", "executors", "scores"):
             hook = f"harness_register_{kind}"
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-                register = _REGISTER[kind](self.registry, implementation.plugin_name)
-                self._guarded(implementation, hook, {"register": register})
+                brought: list[tuple[str, Any]] = []
+                self._guarded(implementation, hook, {"register": _register(kind, brought)}, ())
+                # Outside the guard: two plugins that offer one name are nobody's fault alone.
+                for name, value in brought:
+                    getattr(self.registry, kind).add(name, implementation.plugin_name, value)
 
-    def _guarded(self, implementation: pluggy.HookImpl, hook: str, arguments: dict[str, Any]) -> Any:
+    def note(self, name: str, hook: str, what: str) -> None:
+        """Tell that the plugin *name* did *what*, and leave it out of *hook* from now on."""
+        self._muted.add((name, hook))
+        self.add_fault(f"plugin {self.known.get(name, name)} {what}; it is left out there")
+
+    def add_fault(self, fault: str) -> None:
+        """Keep *fault* and tell it."""
+        self.faults.append(fault)
+        self.on_fault(fault)
+
+    def _guarded(
+        self,
+        implementation: pluggy.HookImpl,
+        hook: str,
+        arguments: dict[str, Any],
+        passing: tuple[type[BaseException], ...],
+    ) -> Any:
         wanted = {name: arguments[name] for name in implementation.argnames if name in arguments}
         try:
             return implementation.function(**wanted)
-        except HarnessError:
-            raise
-        except FAULTS as error:
-            self._note(implementation.plugin_name, f"raised in {hook}: {type(error).__name__}: {error}")
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, *passing)):
+                raise  # the user's Ctrl-C, or a word to the user
+            self.note(implementation.plugin_name, hook, f"raised in {hook}: {type(error).__name__}: {error}")
             return _Raised()
-
-    def _note(self, name: str, what: str) -> None:
-        self.faults.append(f"plugin {self.known.get(name, name)} {what}; it is left out there")
 
 
 class _Raised:
     """Stands for the result of a hook that raised."""
 
 
-def load_plugins(choice: PluginChoice | None = None) -> Plugins:
-    """Return all plugins of *choice*, with what they registered.
+def load_plugins(choice: PluginChoice | None = None, on_fault: Callable[[str], object] = lambda fault: None) -> Plugins:
+    """Return all plugins of *choice*, with what they registered; *on_fault* is told of each that fails, now or later.
 
-    Raises HarnessError where two plugins offer one name, a hook's name is misspelt, or a wanted plugin is not there.
+    Raises HarnessError where two plugins offer one name, a hook's name is misspelt, or a plugin that is wanted or
+    denied is not there.
     """
     choice = choice or PluginChoice.from_environment()
     manager = pluggy.PluginManager("harness")
     manager.add_hookspecs(hookspecs)
-    plugins = Plugins(manager)
+    plugins = Plugins(manager, on_fault=on_fault)
     for name, module in BUILT_IN.items():
         _load(plugins, choice, name, _own_distribution(), partial(importlib.import_module, module))
     _load_entry_points(plugins, choice)
     for name in choice.wanted:
+        _require(plugins, choice, name)
+    for name in choice.denied:
         if name not in plugins.known:
-            _load_wanted(plugins, choice, name)
+            raise unknown("plugin", name, plugins.known, "`harness list plugins` shows them")
     _refuse_misspelt_hooks(manager)
     plugins.registry.resolve_model = lambda name: plugins.call_first("harness_resolve_model", ModelSpec, name=name)
     plugins.registry.resolve_dataset = lambda name: plugins.call_first(
@@ -180,12 +208,12 @@ def _load_entry_points(plugins: Plugins, choice: PluginChoice) -> None:
         _load(plugins, choice, entry.name, where, entry.load)
 
 
-def _load_wanted(plugins: Plugins, choice: PluginChoice, name: str) -> None:
-    """Load the module *name* that was asked for; unlike others, it must be there and work."""
-    _load(plugins, choice, name, ("module", "?"), partial(importlib.import_module, name))
+def _require(plugins: Plugins, choice: PluginChoice, name: str) -> None:
+    """Have the plugin or module *name* that was asked for; unlike others, it must be there and work."""
+    if name not in plugins.known:
+        _load(plugins, choice, name, ("module", "?"), partial(importlib.import_module, name))
     reason = plugins.known[name].reason
     if reason is not None:
-        plugins.faults.clear()
         raise HarnessError(
             f"plugin {name!r} cannot be used: {reason}; give an importable module or an installed plugin"
         )
@@ -201,13 +229,25 @@ def _load(
     plugins.known[name] = Plugin(name, *distribution)
     try:
         plugins.manager.register(load(), name=name)
-    except FAULTS as error:
+        _refuse_wrappers(plugins.manager, name)
+    except KeyboardInterrupt:
+        raise  # the user's Ctrl-C
+    except BaseException as error:
         if plugins.manager.has_plugin(name):
             plugins.manager.unregister(name=name)
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[-1]}"
         plugins.known[name] = Plugin(name, *distribution, reason)
-        plugins.faults.append(f"plugin {plugins.known[name]} cannot be loaded: {reason}; the rest is used without it")
+        if name not in choice.wanted:
+            plugins.add_fault(f"plugin {plugins.known[name]} cannot be loaded: {reason}; the rest is used without it")
+
+
+def _refuse_wrappers(manager: pluggy.PluginManager, name: str) -> None:
+    """Raise TypeError for a hook wrapper: each plugin is called on its own, so there is nothing to wrap."""
+    for caller in manager.get_hookcallers(manager.get_plugin(name)) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin_name == name and (implementation.hookwrapper or implementation.wrapper):
+                raise TypeError(f"{caller.name} is a hook wrapper, which the harness does not call")
 
 
 def _refuse_misspelt_hooks(manager: pluggy.PluginManager) -> None:
@@ -227,42 +267,26 @@ def _own_distribution() -> tuple[str, str]:
     return "pepr-harness", __version__
 
 
-def _meter_register(registry: Registry, plugin: str) -> Callable[..., None]:
-    def register(name: str, factory: Callable[..., Any], resources: Iterable[str] = ()) -> None:
-        registry.meters.add(_named(name), plugin, MeterEntry(_callable(factory), tuple(resources)))
+def _register(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., None]:
+    """Return the `register` of a hook: it checks what it is given and puts (name, value) into *brought*."""
 
-    return register
+    def meter(name: str, factory: Callable[..., Any], resources: Iterable[str] = ()) -> None:
+        if isinstance(resources, str):
+            raise TypeError(f"resources is a tuple of names, not {resources!r}; write ({resources!r},)")
+        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources))))
 
+    def spec(value: Any) -> None:
+        if not isinstance(value, _SPECS[kind]):
+            raise TypeError(f"register() takes a {_SPECS[kind].__name__}, not {value!r}")
+        brought.append((value.name, value))
 
-def _spec_register(table: str, kind: type[Any]) -> Callable[[Registry, str], Callable[..., None]]:
-    def make(registry: Registry, plugin: str) -> Callable[..., None]:
-        def register(spec: Any) -> None:
-            if not isinstance(spec, kind):
-                raise TypeError(f"register() takes a {kind.__name__}, not {spec!r}")
-            getattr(registry, table).add(spec.name, plugin, spec)
+    def named(name: str, value: Callable[..., Any]) -> None:
+        brought.append((_named(name), _callable(value)))
 
-        return register
-
-    return make
-
-
-def _named_register(table: str) -> Callable[[Registry, str], Callable[..., None]]:
-    def make(registry: Registry, plugin: str) -> Callable[..., None]:
-        def register(name: str, value: Callable[..., Any]) -> None:
-            getattr(registry, table).add(_named(name), plugin, _callable(value))
-
-        return register
-
-    return make
+    return meter if kind == "meters" else spec if kind in _SPECS else named
 
 
-_REGISTER: dict[str, Callable[[Registry, str], Callable[..., None]]] = {
-    "meters": _meter_register,
-    "models": _spec_register("models", ModelSpec),
-    "datasets": _spec_register("datasets", DatasetSpec),
-    "executors": _named_register("executors"),
-    "scores": _named_register("scores"),
-}
+_SPECS: dict[str, type[ModelSpec] | type[DatasetSpec]] = {"models": ModelSpec, "datasets": DatasetSpec}
 
 
 def _named(name: object) -> str:

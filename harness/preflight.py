@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.errors import FAULTS, HarnessError
+from harness.errors import HarnessError
 from harness.executor import Job
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
+from harness.weights import cached_file, weights_name, weights_of
 from harness.wire import decode
-from harness.worker import Send, loaded_plugins, weights_name, weights_of
+from harness.worker import Send, loaded_plugins
 
 
 def missing_packages() -> list[str]:
@@ -26,9 +27,12 @@ def missing_packages() -> list[str]:
 
 def find_device(payload: bytes, send: Send) -> None:
     """Send the kind of device that torch can use here: cuda or cpu."""
+    if importlib.util.find_spec("torch") is None:
+        return send(b"cpu")
+
     import torch
 
-    send(b"cuda" if torch.cuda.is_available() else b"cpu")
+    return send(b"cuda" if torch.cuda.is_available() else b"cpu")
 
 
 def check(payload: bytes, send: Send) -> None:
@@ -64,7 +68,7 @@ def _check(job: Job, registry: Registry) -> None:
     _check_packages()
     _check_device(setting.device)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
-    _check_size(model, dataset, setting.image_size)
+    _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
     weights = weights_of(model.name, setting.weights, job.weights_dir)
     if weights == "pretrained":
         _check_hub(model, job.weights_dir)
@@ -85,19 +89,19 @@ def _check_device(kind: str) -> None:
         raise HarnessError("--device cuda: torch sees no CUDA device (`harness doctor` says more); use --device cpu")
 
 
-def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int) -> None:
-    """Send two images without content through the model: shapes only, nothing is computed."""
+def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int) -> None:
+    """Send a *batch* of images without content through the model: shapes only, nothing is computed."""
     import torch
 
     try:
         with torch.device("meta"):
             built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
-            built(torch.empty(2, dataset.in_chans, size, size))
-    except HarnessError:
+            built(torch.empty(batch, dataset.in_chans, size, size))
+    except (HarnessError, KeyboardInterrupt):
         raise
-    except FAULTS as error:
-        if not _works_for_real(model, dataset, size):
-            sizes = [other for other in (32, 64, 128, 224, 256) if _works_for_real(model, dataset, other)]
+    except BaseException as error:
+        if not _works_for_real(model, dataset, size, batch):
+            sizes = [other for other in (32, 64, 128, 224, 256) if _works_for_real(model, dataset, other, batch)]
             works = f"these work: {', '.join(map(str, sizes))}" if sizes else "none of the usual sizes works"
             reason = str(error).strip().splitlines() or [""]
             raise HarnessError(
@@ -106,14 +110,14 @@ def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int) -> None:
             ) from error
 
 
-def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int) -> bool:
+def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int) -> bool:
     import torch
 
     try:
         built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
         with torch.no_grad():
-            built(torch.zeros(2, dataset.in_chans, size, size))
-    except FAULTS:
+            built(torch.zeros(batch, dataset.in_chans, size, size))
+    except Exception:
         return False
     return True
 
@@ -124,10 +128,10 @@ def _check_hub(model: ModelSpec, weights_dir: str | None) -> None:
     if locate is None:
         return  # the plugin that brings the model brings its weights
 
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     repository, file = locate()
-    if any(isinstance(try_to_load_from_cache(repository, name), str) for name in (file, "pytorch_model.bin")):
+    if cached_file(repository, file) is not None:
         return
     try:
         get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)

@@ -29,6 +29,11 @@ def _is_finite_and_not_negative(record: object, attribute: Attribute[Any], value
         raise ValueError(f"{attribute.name} must be finite and not negative, is {value!r}")
 
 
+def _is_fraction(record: object, attribute: Attribute[Any], value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{attribute.name} must be from 0 to 1, is {value!r}")
+
+
 @frozen
 class Reading:
     """What one meter says of one resource in one window.
@@ -39,13 +44,13 @@ class Reading:
     and the edges in.
     """
 
-    resource: str
+    resource: str = field(validator=validators.instance_of(str))
     value: float = field(converter=float, validator=_is_finite_and_not_negative)
-    unit: str
+    unit: str = field(validator=validators.instance_of(str))
     uncertainty: float = field(converter=float, validator=_is_finite_and_not_negative)
     source: Source = field(validator=validators.in_(SOURCES))
-    device: str | None = None
-    note: str | None = None
+    device: str | None = field(default=None, validator=validators.optional(validators.instance_of(str)))
+    note: str | None = field(default=None, validator=validators.optional(validators.instance_of(str)))
     meter: str = ""
     trial: str | None = None
     phase: str | None = None
@@ -90,13 +95,18 @@ class Setting:
 
 @frozen
 class Trial:
-    """One model on one dataset in one setting with one seed: fine-tune, evaluate, meter."""
+    """One model on one dataset in one setting with one seed: fine-tune, evaluate, meter.
+
+    `weights_tag` tells published weights of one model apart, and files of weights by their digest; None where the
+    model has no such choice or starts from scratch.
+    """
 
     model: str
     dataset: str
     setting: Setting
     seed: int = 1
     task: str = "multiclass"
+    weights_tag: str | None = None
 
     @property
     def key(self) -> str:
@@ -133,7 +143,7 @@ class Finished:
     of the trial (images in each split, device name, thread count, digests), both plain data."""
 
     trial: str
-    performance: float
+    performance: float = field(validator=_is_fraction)
     metrics: Mapping[str, Any] = field(factory=dict)
     facts: Mapping[str, Any] = field(factory=dict)
     readings: tuple[Reading, ...] = ()

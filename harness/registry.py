@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from harness.errors import FAULTS, HarnessError, unknown
+from harness.errors import HarnessError, unknown
 from harness.meter import Meter, MeterFactory, StackedMeter
 from harness.specs import DatasetSpec, ModelSpec
 
@@ -41,6 +41,8 @@ class Table(Generic[T]):
 
     def add(self, name: str, plugin: str, value: T) -> None:
         """Register *value*; raises HarnessError where the name is taken."""
+        if name in self.entries and self.entries[name].plugin == plugin:
+            raise HarnessError(f"plugin {plugin!r} registers {self.kind} {name!r} twice; leave it out with --no-plugin")
         if name in self.entries:
             raise HarnessError(
                 f"{self.kind} {name!r} is offered by two plugins, {self.entries[name].plugin!r} and {plugin!r}; "
@@ -102,11 +104,21 @@ class Registry:
         return found
 
     def create_meters(self, names: Iterable[str], options: Mapping[str, Any] | None = None) -> list[StackedMeter]:
-        """Return the meters *names*, made but not opened.
+        """Return the meters *names*, made but not opened; one that does not work here is left to the stack to tell.
 
-        Raises HarnessError for one that is unknown or does not work here: what, why, and what would.
+        Raises HarnessError for one that is unknown.
         """
-        return [self._create_meter(name, options or {}) for name in names]
+        entries = {name: self.meters.get(name) for name in names}
+        return [StackedMeter(name, e.factory(options or {}), e.resources) for name, e in entries.items()]
+
+    def check_meters(self, names: Iterable[str], options: Mapping[str, Any] | None = None) -> None:
+        """Raise HarnessError for a meter that is unknown or does not work here: what, why, and what would."""
+        for name in names:
+            self.meters.get(name)
+            reason = self.meter_unavailable(name, options)
+            if reason is not None:
+                works = ", ".join(self.automatic_meters(options)[0])
+                raise HarnessError(f"meter {name!r} does not work here: {reason}; these do: {works}")
 
     def automatic_meters(self, options: Mapping[str, Any] | None = None) -> tuple[list[str], dict[str, str]]:
         """Return the names of the meters that work here, and for each that is left out the reason.
@@ -130,16 +142,10 @@ class Registry:
         try:
             meter: Meter = self.meters.get(name).factory(options or {})
             return meter.unavailable()
-        except FAULTS as error:
+        except KeyboardInterrupt:
+            raise  # the user's Ctrl-C
+        except BaseException as error:
             return f"{type(error).__name__}: {error}"
-
-    def _create_meter(self, name: str, options: Mapping[str, Any]) -> StackedMeter:
-        entry = self.meters.get(name)
-        reason = self.meter_unavailable(name, options)
-        if reason is not None:
-            works = ", ".join(self.automatic_meters(options)[0])
-            raise HarnessError(f"meter {name!r} does not work here: {reason}; these do: {works}")
-        return StackedMeter(name, entry.factory(options), entry.resources)
 
     def _tagged(self, tag: str) -> list[str]:
         found = [entry.name for entry in self.models.entries.values() if tag in entry.value.tags]

@@ -10,14 +10,14 @@ from typing import Protocol
 import cattrs
 from attrs import field, frozen
 
-from harness.environment import changed_versions, describe_environment, package_versions
+from harness.environment import changed_versions, describe_environment, nvidia_cards, package_versions
 from harness.errors import HarnessError
 from harness.executor import Executor, Job
 from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
 from harness.records import Event, Failed, Trial
 from harness.registry import Registry
-from harness.store import Store
+from harness.store import Store, checked_place
 from harness.store_reading import open_reader
 from harness.study import Study, plan_trials
 
@@ -80,20 +80,23 @@ class RunResult:
 def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
     """Run *study*: every trial that is not yet in its store, each event stored before the next begins.
 
-    Raises HarnessError where the request cannot be met; nothing has run then.
+    Raises HarnessError where the request cannot be met; nothing has run or been written then.
     """
-    meters = choose_meters(study, plugins.registry, show)
     with _executor(study, plugins.registry) as executor:
-        trials = plan_trials(study, plugins.registry, _device(study, executor))
+        plan = _plan(study, plugins, executor, show)
+        for warning in _other_versions(study.store, plan):
+            show.tell(warning)
+        show.planned(plan.trials, plan.to_run)
+        if not plan.to_run:
+            return RunResult(study.store, plan.trials)
+        _check(plan.jobs(study), executor)
+        told = _tell_notes(executor, show)
         with Store.open(study.store) as store:
-            to_run = store.unfinished(trials, _resources(meters, plugins.registry), study.force)
-            plan = Plan(tuple(trials), to_run, tuple(meters))
-            for note in (*store.notes, *_other_versions(study.store, plan)):
+            for note in store.notes:
                 show.tell(note)
-            show.planned(plan.trials, plan.to_run)
-            if not plan.to_run:
-                return RunResult(study.store, plan.trials)
-            return _run_plan(plan, study, plugins, store, executor, show)
+            failed, signum = _run_jobs(plan.jobs(study), study, plugins, store, executor, show)
+        _tell_notes(executor, show, told)
+        return RunResult(study.store, plan.trials, failed, signum)
 
 
 def plan_study(study: Study, plugins: Plugins, show: Show) -> Plan:
@@ -101,16 +104,21 @@ def plan_study(study: Study, plugins: Plugins, show: Show) -> Plan:
 
     Raises HarnessError as `run_study`.
     """
-    meters = choose_meters(study, plugins.registry, show)
     with _executor(study, plugins.registry) as executor:
-        trials = plan_trials(study, plugins.registry, _device(study, executor))
-        to_run = {trial.key: "new" for trial in trials}
-        if study.store.exists():
-            with open_reader(study.store) as reader:
-                to_run = reader.unfinished(trials, _resources(meters, plugins.registry), study.force)
-        plan = Plan(tuple(trials), to_run, tuple(meters))
+        plan = _plan(study, plugins, executor, show)
         _check(plan.jobs(study), executor)
         return plan
+
+
+def _plan(study: Study, plugins: Plugins, executor: Executor, show: Show) -> Plan:
+    checked_place(study.store)
+    meters = choose_meters(study, plugins.registry, show)
+    trials = plan_trials(study, plugins.registry, _device(study, executor))
+    to_run = dict.fromkeys((trial.key for trial in trials), "new")
+    if study.store.exists() and study.store.stat().st_size:
+        with open_reader(study.store) as reader:
+            to_run = reader.unfinished(trials, _resources(meters, plugins.registry), study.force)
+    return Plan(tuple(trials), to_run, tuple(meters))
 
 
 def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
@@ -119,7 +127,7 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
     Raises HarnessError for one that is unknown or does not work here.
     """
     named = [name for name in study.meters if name != "auto"]
-    registry.create_meters(named)
+    registry.check_meters(named)
     if "auto" not in study.meters:
         return list(dict.fromkeys(named))
 
@@ -130,34 +138,35 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
     return list(dict.fromkeys([*named, *automatic]))
 
 
-def _run_plan(plan: Plan, study: Study, plugins: Plugins, store: Store, executor: Executor, show: Show) -> RunResult:
-    jobs = plan.jobs(study)
-    _check(jobs, executor)
-    told = _tell_notes(executor, show)
+def _run_jobs(
+    jobs: Sequence[Job], study: Study, plugins: Plugins, store: Store, executor: Executor, show: Show
+) -> tuple[dict[str, Failed], int | None]:
+    """Run *jobs*, each event stored before the next begins; return what failed and the signal that stopped it."""
     study_id = store.begin_study(describe_environment(study.asked(), plugins))
     store.add_trials(study_id, [job.trial for job in jobs])
     failed: dict[str, Failed] = {}
     with stop_on_signals() as stop:
         for event in executor.execute(jobs, stop):
             store.record(study_id, event)
-            for fault in plugins.tell(event):
-                show.tell(fault)
+            plugins.tell(event)
             show.event(event)
             if isinstance(event, Failed):
                 failed[event.trial] = event
-            told = _tell_notes(executor, show, told)
-        _tell_notes(executor, show, told)
-        return RunResult(study.store, plan.trials, failed, stop.signum)
+        return failed, stop.signum
 
 
 def _other_versions(store: Path, plan: Plan) -> list[str]:
-    """Return a warning where trials that are finished ran with other versions than those to come will."""
-    if not plan.to_run or len(plan.to_run) == len(plan.trials):
+    """Return a warning where finished trials of the plan ran with other versions than those to come will."""
+    finished = {trial.key for trial in plan.trials} - plan.to_run.keys()
+    if not plan.to_run or not finished:
         return []
 
     with open_reader(store) as reader:
-        changed = changed_versions(reader.studies()[-1]["packages"], package_versions())
-    return [f"warning: versions changed since the last study in {store}: {', '.join(changed)}"] if changed else []
+        studies = {row["study"] for row in reader.trials(accepted=True) if row["trial"] in finished}
+        ran = [row["packages"] for row in reader.studies() if row["study"] in studies and row["origin"] == "run"]
+    now = package_versions()
+    changed = dict.fromkeys(change for packages in ran for change in changed_versions(packages, now))
+    return [f"warning: finished trials ran with other versions: {', '.join(changed)}"] if changed else []
 
 
 def _tell_notes(executor: Executor, show: Show, told: int = 0) -> int:
@@ -183,22 +192,9 @@ def _device(study: Study, executor: Executor) -> str:
     """
     if study.device is not None:
         return study.device
-    if not _has_nvidia_driver():
+    if not nvidia_cards()[0]:
         return "cpu"
     return executor.call("harness.preflight:find_device", b"").decode()
-
-
-def _has_nvidia_driver() -> bool:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return False
-    try:
-        return bool(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _check(jobs: Sequence[Job], executor: Executor) -> None:

@@ -15,13 +15,14 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from harness.derive import derive
-from harness.errors import FAULTS
 from harness.meter import StackedMeter, edge_order
 from harness.records import Missing, Reading
-from harness.watchdog import Watchdog
+from harness.watchdog import HANG_SECONDS, Watchdog
 
 _log = logging.getLogger(__name__)
 
+# How long a device may take to be opened or read: not within a metered stretch, so it may be slow.
+SLOW_SECONDS = 120.0
 Edge = Literal["start", "lap", "stop"]
 
 
@@ -81,7 +82,7 @@ class MeterStack:
         self._dog.close()
 
     def edge(self, edge: Edge, names: Sequence[str] | None = None) -> Marks:
-        """Take one edge of the meters *names* (None: of all). Never raises.
+        """Take one edge of the meters *names* (None: of all). What a meter raises is kept in its place.
 
         Waits for the device at the first and the last edge of a window, not at a lap.
         """
@@ -145,10 +146,13 @@ class MeterStack:
         return [*result, *(Missing(resource, "the meter gave no total for it") for resource in silent)]
 
     def _guarded(self, stacked: StackedMeter, operation: str, call: Callable[[], Any]) -> Any:
-        self._dog.begin(f"meter {stacked.name!r} in {operation}()")
+        limit = HANG_SECONDS if operation == "mark" else SLOW_SECONDS
+        self._dog.begin(f"meter {stacked.name!r} in {operation}()", limit)
         try:
             return call()
-        except FAULTS as error:
+        except KeyboardInterrupt:
+            raise  # the user's Ctrl-C
+        except BaseException as error:
             return _Fault(f"{operation}() raised {type(error).__name__}: {error}")
         finally:
             self._dog.end()
@@ -230,6 +234,9 @@ def _checked(records: Any) -> list[Reading | Missing]:
     for record in listed:
         if not isinstance(record, (Reading, Missing)):
             raise TypeError(f"between() gave {record!r}, which is neither a Reading nor a Missing")
+    totals = [record.resource for record in listed if isinstance(record, Reading) and record.device is None]
+    if len(totals) > len(set(totals)):
+        raise ValueError(f"between() gave two totals of one resource: {', '.join(totals)}")
     return listed
 
 

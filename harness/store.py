@@ -54,7 +54,7 @@ class Store:
         Raises HarnessError for a file that another runner is writing, that is no store, damaged, or of a newer
         harness (it is left as it is), and where it cannot be written.
         """
-        real = _checked_place(path)
+        real = checked_place(path)
         lock = FileLock.acquire(real.with_name(f"{real.name}.lock"), f"store {str(path)!r}")
         try:
             return cls._open_locked(path, real, lock)
@@ -226,7 +226,8 @@ class Store:
         )
 
     def _add_trial(self, study: int, trial: Trial) -> None:
-        plain = {"model": trial.model, "dataset": trial.dataset, "seed": trial.seed, "task": trial.task}
+        plain: dict[str, Any] = {"model": trial.model, "dataset": trial.dataset, "seed": trial.seed, "task": trial.task}
+        plain |= {"weights_tag": trial.weights_tag}
         setting = render_json(attrs.asdict(trial.setting))
         self._insert("trials", {"key": trial.key, "study": study, **plain, "setting": setting})
 
@@ -258,7 +259,7 @@ class Store:
         return self._connection.execute(query, [_storable(value) for value in values]).fetchall()
 
 
-def _checked_place(path: Path) -> Path:
+def checked_place(path: Path) -> Path:
     """Return *path* without links, so that two names of a store have one lock."""
     try:
         real = path.resolve()

@@ -21,8 +21,8 @@ Row = dict[str, Any]
 _SETTING = tuple(field.name for field in attrs.fields(Setting))
 _ATTEMPTS = "attempts JOIN trials ON trials.id = attempts.trial"
 _TRIALS = f"""
-SELECT key AS trial, model, dataset, seed, task, status, number AS attempt, accepted, performance, reason, origin,
-    started, finished, start_method, setting, metrics, facts, attempts.study AS study, detail
+SELECT key AS trial, model, dataset, seed, task, weights_tag, status, number AS attempt, accepted, performance, reason,
+    origin,    started, finished, start_method, setting, metrics, facts, attempts.study AS study, detail
 FROM {_ATTEMPTS} JOIN studies ON studies.id = attempts.study"""  # noqa: S608 (no text from outside, here and below)
 _OF_ATTEMPT = """
 SELECT key AS trial, number AS attempt, accepted, {columns}
@@ -53,9 +53,9 @@ class StoreReader:
     def trials(self, accepted: bool = False) -> list[Row]:
         """Return one row for each attempt, or for each *accepted* one, in the order the trials were added.
 
-        Columns: trial (the key), model, dataset, seed, task, status, attempt (its number), accepted, performance,
-        reason, origin, started, finished (RFC 3339 in UTC), start_method, the fields of `Setting`, metrics, facts
-        (dictionaries), study, detail.
+        Columns: trial (the key), model, dataset, seed, task, weights_tag, status, attempt (its number), accepted,
+        performance, reason, origin, started, finished (RFC 3339 in UTC), start_method, the fields of `Setting`,
+        metrics, facts (dictionaries), study, detail.
         """
         return [_flat(row) for row in self._rows(_TRIALS + _ACCEPTED * accepted + _IN_ORDER)]
 

@@ -36,6 +36,7 @@ CREATE TABLE trials (
     dataset TEXT NOT NULL,
     seed INTEGER NOT NULL CHECK (typeof(seed) = 'integer'),
     task TEXT NOT NULL,
+    weights_tag TEXT,
     setting TEXT NOT NULL
 );
 CREATE TABLE attempts (

@@ -12,6 +12,11 @@ from harness.errors import HarnessError
 from harness.plugins_loader import PluginChoice
 from harness.records import Setting, Trial
 from harness.registry import Registry
+from harness.weights import weights_tag
+
+WEIGHTS = ("pretrained", "scratch")
+PRECISIONS = ("fp32", "bf16")
+DEVICES = ("cuda", "cpu")
 
 
 @frozen
@@ -44,9 +49,36 @@ class Study:
     download: bool = False
     plugins: PluginChoice = field(factory=PluginChoice.from_environment)
 
+    def __attrs_post_init__(self) -> None:
+        """Raise HarnessError for a value that no trial can have."""
+        for name, choices in (("weights", WEIGHTS), ("precision", PRECISIONS), ("device", (*DEVICES, None))):
+            if getattr(self, name) not in choices:
+                raise HarnessError(f"{name} must be one of {', '.join(map(str, choices))}, is {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size", "image_size"):
+            _refuse_unless_count(name, getattr(self, name), 1, 10**6)
+        for seed in self.seeds:
+            _refuse_unless_count("seed", seed, 0, 2**32 - 1)
+        for name, most in (("lr", 1e6), ("train_fraction", 1.0), ("timeout", 1e9)):
+            _refuse_unless_positive(name, getattr(self, name), most)
+
     def asked(self) -> dict[str, Any]:
         """Return the options as plain data, to be stored beside the results."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+
+def _refuse_unless_count(name: str, value: object, least: int, most: int) -> None:
+    if value is None and name == "image_size":
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise HarnessError(f"{name} must be a whole number from {least} to {most}, is {value!r}")
+
+
+def _refuse_unless_positive(name: str, value: object, most: float) -> None:
+    if value is None and name == "timeout":
+        return
+    # NaN fails the comparison too.
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= most:
+        raise HarnessError(f"{name} must be above 0 and at most {most:g}, is {value!r}")
 
 
 def plan_trials(study: Study, registry: Registry, device: str) -> list[Trial]:
@@ -74,4 +106,5 @@ def _trial(study: Study, registry: Registry, device: str, dataset: str, model: s
         precision=study.precision,
         device=device,
     )
-    return Trial(model, spec.name, setting, seed, spec.task)
+    tag = weights_tag(registry.model(model), study.weights, study.weights_dir)
+    return Trial(model, spec.name, setting, seed, spec.task, tag)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from attrs import frozen
 
 from harness.errors import HarnessError
 
@@ -15,43 +17,50 @@ else:
     import tomli as tomllib
 
 
-def parse_study(text: str, path: str, options: Collection[str], repeatable: Collection[str]) -> dict[str, Any]:
+# What a TOML value may be, for each kind of option; numbers may be whole where fractions are allowed.
+_KINDS: Mapping[str, tuple[type, ...]] = {"text": (str,), "whole": (int,), "number": (int, float), "flag": (bool,)}
+
+
+@frozen
+class Option:
+    """An option that a study file may hold: its `kind` is one of "text", "whole", "number", "flag"."""
+
+    kind: str
+    repeatable: bool = False
+
+
+def parse_study(text: str, path: str, options: Mapping[str, Option]) -> dict[str, Any]:
     """Return the options in *text* by their Python names: `batch-size = 16` gives `{"batch_size": 16}`.
 
-    *options* are the names that there are, *repeatable* those that take lists; a single value may stand for a list of
-    one. Raises HarnessError with file, line and the nearest key for anything else.
+    A single value may stand for a list of one. Raises HarnessError with file, line and the nearest key for anything
+    else than *options* of their kinds.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{path}: not TOML: {error}") from error
 
-    return {
-        _option(key, value, text, path, options, repeatable)[0]: _listed(key, value, repeatable)
-        for key, value in document.items()
-    }
+    return dict(_option(key, value, f"{path}, line {_line_of(key, text)}", options) for key, value in document.items())
 
 
-def _option(
-    key: str, value: Any, text: str, path: str, options: Collection[str], repeatable: Collection[str]
-) -> tuple[str, Any]:
+def _option(key: str, value: Any, where: str, options: Mapping[str, Option]) -> tuple[str, Any]:
     name = key.replace("-", "_")
-    where = f"{path}, line {_line_of(key, text)}"
     if name not in options:
         near = difflib.get_close_matches(name, options, n=1)
         guess = f"; did you mean {near[0].replace('_', '-')!r}?" if near else "; `harness run --help` names them all"
         raise HarnessError(f"{where}: unknown key {key!r}{guess}")
-    if isinstance(value, Mapping):
-        raise HarnessError(f"{where}: {key!r} is a table; give a value")
-    if isinstance(value, list) and name not in repeatable:
+    option = options[name]
+    if isinstance(value, list) and not option.repeatable:
         raise HarnessError(f"{where}: {key!r} takes one value, not a list")
-    return name, value
+    values = value if isinstance(value, list) else [value]
+    for each in values:
+        # bool is an int to Python, not to a reader of TOML.
+        if type(each) not in _KINDS[option.kind]:
+            raise HarnessError(f"{where}: {key!r} must be {_WORDS[option.kind]}, is {each!r}")
+    return name, values if option.repeatable else value
 
 
-def _listed(key: str, value: Any, repeatable: Collection[str]) -> Any:
-    if key.replace("-", "_") in repeatable and not isinstance(value, list):
-        return [value]
-    return value
+_WORDS = {"text": "text in quotes", "whole": "a whole number", "number": "a number", "flag": "true or false"}
 
 
 def _line_of(key: str, text: str) -> int:

@@ -14,6 +14,7 @@ from attrs import frozen
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.errors import DivergedError
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
 from harness.stack import Window
@@ -21,10 +22,6 @@ from harness.stack import Window
 Metered = Callable[[str], AbstractContextManager[Window]]
 # One warm-up batch, and then the whole test split, forward only.
 _INFERENCE = "infer_batch", "infer_single"
-
-
-class DivergedError(Exception):
-    """The loss is no longer a finite number."""
 
 
 @frozen
@@ -39,24 +36,43 @@ class DeviceSplit:
 
 
 class Training:
-    """One trial's model, optimiser and data on their device."""
+    """One trial's model, optimiser and data.
+
+    `load` brings them to the device, once, inside the metered training; `unload` lets go of what only training needs,
+    before inference is metered.
+    """
 
     def __init__(
         self, trial: Trial, model: ModelSpec, dataset: DatasetSpec, splits: Splits, weights: str | None
     ) -> None:
-        setting = trial.setting
-        self._setting = setting
+        self._setting = trial.setting
         self._binary = dataset.task == "binary"
-        self._device = torch.device(setting.device)
+        self._device = torch.device(trial.setting.device)
         self._shuffle = torch.Generator().manual_seed(trial.seed)
         torch.manual_seed(trial.seed)
-        self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, setting.image_size, weights)
-        self.model.to(self._device, memory_format=torch.channels_last)
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=setting.lr, fused=True)
+        self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, trial.setting.image_size, weights)
         self.digest = splits_digest(splits)
-        self.train_split = self._move(_drawn(splits.train, setting.train_fraction, trial.seed))
-        self.validation_split = self._move(splits.validation)
-        self.test_split = self._move(splits.test)
+        drawn = _drawn(splits.train, trial.setting.train_fraction, trial.seed)
+        self._splits: Splits | None = Splits(drawn, splits.validation, splits.test)
+        self.images = len(drawn.labels)
+
+    def load(self) -> None:
+        """Bring model and data to the device and make the optimiser; the data on the host is let go."""
+        assert self._splits is not None
+        self.model.to(memory_format=torch.channels_last)
+        self.model.to(self._device)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=self._setting.lr, fused=True)
+        self.train_split = self._move(self._splits.train)
+        self.validation_split = self._move(self._splits.validation)
+        self.test_split = self._move(self._splits.test)
+        self._splits = None
+
+    def unload(self) -> None:
+        """Let go of gradients, of the optimiser's state and of the training images."""
+        self._optimizer.zero_grad()
+        del self._optimizer, self.train_split, self.validation_split
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def epoch(self) -> tuple[float, float]:
         """Train once over the training images in a new order; return (mean loss, running accuracy).
@@ -71,9 +87,9 @@ class Training:
             labels = self.train_split.labels[chosen]
             outputs = self.forward(self.train_split.images[chosen])
             loss = self._loss(outputs, labels)
-            self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+            self._optimizer.zero_grad()  # here, so that no old gradients lie beside the next forward pass
             loss_sum += loss.detach() * len(chosen)
             correct += self._correct(outputs.detach(), labels)
         loss_mean = loss_sum.item() / len(order)
@@ -127,12 +143,17 @@ def batches(order: Tensor, size: int) -> Iterator[Tensor]:
     A batch of one has no variance, which batch normalisation needs.
     """
     count = len(order)
-    last = count - size if size > 1 and count > size and count % size == 1 else count
+    last = count - size if _leaves_one(count, size) else count
     first = 0
     while first < count:
         end = count if first + size > last else first + size
         yield order[first:end]
         first = end
+
+
+def _leaves_one(count: int, size: int) -> bool:
+    """Say whether *count* images in batches of *size* end with a batch of one, which can join another."""
+    return size > 1 and count > size and count % size == 1
 
 
 def splits_digest(splits: Splits) -> str:
@@ -151,15 +172,18 @@ def run_training(
     """Train, evaluate and meter; return the outcome of the trial: performance, metrics, facts."""
     epochs: list[EpochDone] = []
     with window("train") as metered:
+        training.load()
         for number in range(1, trial.setting.epochs + 1):
             loss, train_accuracy = training.epoch()
             done = EpochDone(trial.key, number, loss, training.accuracy(training.test_split), train_accuracy)
             metered.lap()
             report(done)
             epochs.append(done)
-    _meter_inference(training, trial.setting, window)
     metrics = {"accuracy": epochs[-1].performance, "validation_accuracy": training.accuracy(training.validation_split)}
-    return {"performance": epochs[-1].performance, "metrics": metrics, "facts": _facts(training, trial.setting)}
+    facts = _facts(training, trial.setting)
+    training.unload()
+    _meter_inference(training, trial.setting, window)
+    return {"performance": epochs[-1].performance, "metrics": metrics, "facts": facts}
 
 
 def _meter_inference(training: Training, setting: Setting, window: Metered) -> None:
@@ -170,11 +194,10 @@ def _meter_inference(training: Training, setting: Setting, window: Metered) -> N
 
 
 def _facts(training: Training, setting: Setting) -> dict[str, Any]:
-    images = len(training.train_split)
-    lone = setting.batch_size > 1 and images > setting.batch_size and images % setting.batch_size == 1
+    lone = _leaves_one(training.images, setting.batch_size)
     return {
-        "data": images,
-        "images_seen": images * setting.epochs,
+        "data": training.images,
+        "images_seen": training.images * setting.epochs,
         "validation_images": len(training.validation_split),
         "test_images": len(training.test_split),
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),

@@ -5,22 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
+# What a call that never waits may take, on a machine that is very busy.
 HANG_SECONDS = 10.0
 
 
 class Watchdog:
-    """Calls `on_hang(what, seconds)` once for each watched call that takes longer than *limit* seconds.
+    """Calls `on_hang(what, seconds)` once for each watched call that takes longer than its limit.
 
-    Its thread sleeps without waking while nothing is watched, and looks about once in *limit* seconds otherwise, so
-    that it costs the metered code nothing; a hang is found within twice the limit.
+    Its thread sleeps without waking while nothing is watched, and looks about once in *period* seconds otherwise, so
+    that it costs the metered code nothing; a hang is found at most one period after its limit.
     """
 
-    def __init__(self, on_hang: Callable[[str, float], None], limit: float = HANG_SECONDS) -> None:
+    def __init__(self, on_hang: Callable[[str, float], None], period: float = HANG_SECONDS) -> None:
         self._on_hang = on_hang
-        self._limit = limit
-        self._current: tuple[str, float] | None = None
+        self._period = period
+        self._current: tuple[str, float, float] | None = None
         self._used = False
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -37,13 +37,9 @@ class Watchdog:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=1)
 
-    def watching(self, what: str) -> _Watched:
-        """Return a context inside which *what* is watched."""
-        return _Watched(self, what)
-
-    def begin(self, what: str) -> None:
-        """Watch *what* from now on."""
-        self._current = (what, time.monotonic())
+    def begin(self, what: str, limit: float = HANG_SECONDS) -> None:
+        """Watch *what*, which should take less than *limit* seconds, from now on."""
+        self._current = (what, time.monotonic(), limit)
         self._used = True
         if not self._wake.is_set():
             self._wake.set()
@@ -57,27 +53,15 @@ class Watchdog:
         while True:
             self._wake.wait()
             self._used = False
-            if self._closing.wait(self._limit):
+            if self._closing.wait(self._period):
                 return
             current = self._current
-            if current is not None and current is not told and time.monotonic() - current[1] >= self._limit:
-                told = current
-                self._on_hang(current[0], time.monotonic() - current[1])
+            if current is not None and current is not told:
+                what, begun, limit = current
+                if time.monotonic() - begun >= limit:
+                    told = current
+                    self._on_hang(what, time.monotonic() - begun)
             # Cleared first and asked afterwards: a call that begins in between is seen by one of the two.
             self._wake.clear()
             if self._used or self._current is not None:
                 self._wake.set()
-
-
-class _Watched:
-    def __init__(self, dog: Watchdog, what: str) -> None:
-        self._dog = dog
-        self._what = what
-
-    def __enter__(self) -> None:
-        self._dog.begin(self._what)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._dog.end()

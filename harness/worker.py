@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,18 +12,21 @@ from typing import Any
 
 from attrs import define, field
 
-from harness.errors import FAULTS, HarnessError
+from harness.errors import DivergedError, HarnessError
 from harness.executor import Job
 from harness.hookspecs import hookimpl
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
-from harness.records import Event, Failed, Failure, Finished, Missing, Reading, Trial
+from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
 from harness.stack import MeterStack, Window
+from harness.weights import file_digest, file_of_weights, weights_of
 from harness.wire import decode, encode
 
 Send = Callable[[bytes], None]
 Metered = Callable[[str], AbstractContextManager[Window]]
 
+# Of torch's CPU allocator, CUDA and cuDNN, which have no exception of their own for it.
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 # Loaded once in the server that workers are forked from, so that each of them has them at hand.
 _plugins: dict[PluginChoice, Plugins] = {}
 
@@ -35,44 +38,79 @@ def prepare(payload: bytes) -> None:
 
 def run_trial(payload: bytes, send: Send) -> None:
     """Run the job in *payload* and send its epochs and its end."""
-    job = decode(payload, Job)
-    send(encode(end_of_trial(job, lambda event: send(encode(event)))))
+    run_job(decode(payload, Job), lambda event: send(encode(event)))
 
 
-def end_of_trial(job: Job, report: Callable[[Event], None]) -> Finished | Failed:
-    """Run *job* and return how it ended; whatever is raised becomes a status and a reason."""
-    trial = job.trial
+def run_job(job: Job, report: Callable[[Event], None]) -> None:
+    """Run *job* and report its epochs and, once, its end; whatever is raised becomes a status and a reason."""
+    ended = False
 
     def hung(what: str, seconds: float) -> None:
-        report(Failed(trial.key, "failed", f"{what} has not returned for {seconds:.0f} s"))
-        os._exit(1)
+        if not ended:
+            report(Failed(job.trial.key, "failed", f"{what} has not returned for {seconds:.0f} s"))
+        os._exit(0 if ended else 1)
 
     try:
         plugins = loaded_plugins(job.plugins)
         plugins.manager.register(ImageClassification(plugins, job), "image-classification")
         with MeterStack(hung) as stack:
-            stack.add(plugins.registry.create_meters(job.meters, job.meter_options))
-            return _metered_trial(job, plugins, stack, report)
-    except (*FAULTS, KeyboardInterrupt) as error:
-        return Failed(trial.key, _status(error), _reason(error), _detail(error))
+            stack.add(plugins.registry.create_meters(job.meters))
+            report(_metered_trial(job, plugins, stack, report))
+            ended = True
+    except BaseException as error:
+        if not ended:
+            report(Failed(job.trial.key, _status(error), _reason(error), _detail(error)))
 
 
 def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callable[[Event], None]) -> Finished:
     taken = Taken(stack, job.trial.key)
-    outcome = plugins.manager.hook.harness_run_trial(trial=job.trial, window=taken.window, report=report)
-    if outcome is None:
-        raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; name one that does with --plugin")
-    if not isinstance(outcome, Mapping) or "performance" not in outcome:
-        raise TypeError(f"harness_run_trial gave {outcome!r}, not a mapping with a performance")
+    outcome = _outcome(job, plugins, taken, report)
+    performance = outcome["performance"]
+    if not math.isfinite(performance):
+        raise DivergedError(f"the performance is {performance}")
 
-    return Finished(
+    end = Finished(
         trial=job.trial.key,
-        performance=float(outcome["performance"]),
+        performance=float(performance),
         metrics=outcome.get("metrics", {}),
         facts=outcome.get("facts", {}),
         readings=tuple(taken.readings),
         missing=tuple(taken.missing),
     )
+    encode(end)  # what cannot be sent is raised here, where it becomes a reason
+    return end
+
+
+def _outcome(job: Job, plugins: Plugins, taken: Taken, report: Callable[[Event], None]) -> Mapping[str, Any]:
+    """Ask one plugin after the other to run the trial. What one raises is the trial's end, and names the plugin."""
+
+    def epoch(event: object) -> None:
+        report(_checked(event, job.trial.key))
+
+    for implementation in reversed(plugins.manager.hook.harness_run_trial.get_hookimpls()):
+        given = {"trial": job.trial, "window": taken.window, "report": epoch}
+        outcome = implementation.function(**{name: given[name] for name in implementation.argnames})
+        if outcome is None:
+            continue
+        if not isinstance(outcome, Mapping) or not isinstance(outcome.get("performance"), (int, float)):
+            raise TypeError(f"{implementation.plugin_name!r} gave {outcome!r}, not a mapping with a performance")
+        return outcome
+    raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; name one that does with --plugin")
+
+
+def _checked(event: object, trial: str) -> EpochDone:
+    """Return *event* as an epoch of *trial* that can be stored; raises TypeError or ValueError for anything else."""
+    if not isinstance(event, EpochDone):
+        raise TypeError(f"report() takes an EpochDone, not {event!r}")
+    if event.trial != trial or not isinstance(event.epoch, int) or event.epoch < 1:
+        raise ValueError(f"report() takes epochs of this trial, counted from 1, not {event!r}")
+    return EpochDone(
+        trial, event.epoch, _finite(event.loss), _finite(event.performance), _finite(event.train_performance)
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    return float(number) if number is not None and math.isfinite(number) else None
 
 
 @define
@@ -81,12 +119,17 @@ class Taken:
 
     _stack: MeterStack
     _trial: str
+    _phases: set[str] = field(factory=set, init=False)
     readings: list[Reading] = field(factory=list)
     missing: list[Missing] = field(factory=list)
 
     @contextmanager
     def window(self, phase: str) -> Iterator[Window]:
-        """Meter the block as *phase*."""
+        """Meter the block as *phase*; raises ValueError for one that was metered already."""
+        if not isinstance(phase, str) or phase in self._phases:
+            raise ValueError(f"window() takes a phase that was not metered yet, not {phase!r}")
+
+        self._phases.add(phase)
         with self._stack.window(trial=self._trial, phase=phase) as window:
             yield window
         self.readings += window.readings
@@ -110,43 +153,17 @@ class ImageClassification:
 
         from harness.training import Training, run_training
 
-        dataset = self._registry.dataset(trial.dataset)
+        dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None
-        splits = dataset.load(trial.setting.image_size, root, self._job.download)
         weights = weights_of(trial.model, trial.setting.weights, self._job.weights_dir)
-        training = Training(trial, self._registry.model(trial.model), dataset, splits, weights)
+        # The images are handed over, not kept here: they would count twice in the peak of host memory.
+        training = Training(
+            trial, model, dataset, dataset.load(trial.setting.image_size, root, self._job.download), weights
+        )
+        digest = file_digest(file_of_weights(model, weights))
         outcome = run_training(training, trial, window, report)
-        outcome["facts"]["weights_digest"] = _file_digest(weights)
+        outcome["facts"]["weights_digest"] = digest
         return outcome
-
-
-def weights_of(model: str, weights: str, weights_dir: str | None) -> str | None:
-    """Return the weights to create *model* with: None from scratch, a file of *weights_dir*, or what was asked for."""
-    if weights == "scratch":
-        return None
-    if weights == "pretrained" and weights_dir is not None:
-        for ending in (".safetensors", ".pth", ".pt"):
-            file = Path(weights_dir) / f"{weights_name(model)}{ending}"
-            if file.is_file():
-                return str(file)
-    return weights
-
-
-def _file_digest(weights: str | None) -> str | None:
-    """Return the SHA-256 of a weights file, None where the weights are of no file that we were given."""
-    if weights is None or weights == "pretrained":
-        return None
-
-    digest = hashlib.sha256()
-    with Path(weights).open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def weights_name(model: str) -> str:
-    """Return the name of *model*'s weights file, without its ending."""
-    return model.removeprefix("timm:")
 
 
 def loaded_plugins(choice: PluginChoice) -> Plugins:
@@ -157,12 +174,11 @@ def loaded_plugins(choice: PluginChoice) -> Plugins:
 
 
 def _status(error: BaseException) -> Failure:
-    if type(error).__name__ == "DivergedError":
+    if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    # torch's CPU allocator has no exception of its own.
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
         return "oom"
     return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 

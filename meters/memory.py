@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, frozen
 
@@ -33,13 +33,14 @@ class CudaPeak:
 
 @define(eq=False)
 class MemoryMark:
-    """An edge: the peaks since the mark before, and the link to the mark after.
+    """An edge: the peaks since the mark before, or why they could not be read, and the link to the mark after.
 
-    The meter holds only the newest mark. Older ones live as long as a window holds a mark before them, and no longer.
+    A peak that was lost is lost for every window around this mark, and says so. The meter holds only the newest mark.
+    Older ones live as long as a window holds a mark before them, and no longer.
     """
 
-    host: int | None
-    cuda: Mapping[str, CudaPeak]
+    host: int | str
+    cuda: Mapping[str, CudaPeak] | str
     next: MemoryMark | None = None
 
 
@@ -93,7 +94,7 @@ class MemoryMeter:
     def __init__(self, host: HostPeak | None = None) -> None:
         self._host = host or HostPeak()
         self._host_reason: str | None = None
-        self._last = MemoryMark(None, {})
+        self._last = MemoryMark("not opened", {})
 
     def unavailable(self) -> str | None:
         return self._host.unavailable()
@@ -105,8 +106,8 @@ class MemoryMeter:
         self.mark()  # the first window must not see what came before it
 
     def mark(self) -> MemoryMark:
-        host = self._host.read_and_reset() if self._host_reason is None else None
-        mark = MemoryMark(host, dict(_cuda_peaks()))
+        host = _read(self._host.read_and_reset) if self._host_reason is None else self._host_reason
+        mark = MemoryMark(host, _read(_cuda_peaks))
         self._last.next = self._last = mark
         return mark
 
@@ -116,9 +117,10 @@ class MemoryMeter:
         yield from _cuda_readings(stretches)
 
     def _host_readings(self, stretches: list[MemoryMark]) -> Readings:
-        peaks = [mark.host for mark in stretches if mark.host is not None]
-        if self._host_reason is not None or not peaks:
-            yield Missing("memory_host", self._host_reason or "the two marks are one")
+        peaks = [mark.host for mark in stretches if isinstance(mark.host, int)]
+        lost = [mark.host for mark in stretches if isinstance(mark.host, str)]
+        if lost or not peaks:
+            yield Missing("memory_host", lost[0] if lost else "the two marks are one")
         else:
             yield _reading("memory_host", max(peaks), self._host.uncertainty())
 
@@ -143,15 +145,28 @@ def _loaded_torch() -> ModuleType | None:
     return torch if cuda is not None and cuda.is_initialized() else None
 
 
-def _cuda_peaks() -> Iterator[tuple[str, CudaPeak]]:
+Peaks = TypeVar("Peaks", int, dict[str, CudaPeak])
+
+
+def _read(peaks: Callable[[], Peaks]) -> Peaks | str:
+    """Return what *peaks* gives, or why it cannot: a mark must be linked whatever happens."""
+    try:
+        return peaks()
+    except Exception as error:
+        return f"the peak was lost: {type(error).__name__}: {error}"
+
+
+def _cuda_peaks() -> dict[str, CudaPeak]:
     torch = _loaded_torch()
     if torch is None:
-        return
+        return {}
 
+    found = {}
     for index in range(torch.cuda.device_count()):
         peak = CudaPeak(torch.cuda.max_memory_allocated(index), torch.cuda.max_memory_reserved(index))
         torch.cuda.reset_peak_memory_stats(index)
-        yield _device_name(torch, index), peak
+        found[_device_name(torch, index)] = peak
+    return found
 
 
 def _device_name(torch: ModuleType, index: int) -> str:
@@ -160,14 +175,16 @@ def _device_name(torch: ModuleType, index: int) -> str:
 
 
 def _cuda_readings(stretches: list[MemoryMark]) -> Readings:
-    devices = list(dict.fromkeys(device for mark in stretches for device in mark.cuda))
-    if not devices:
-        reason = "this process did not use CUDA through torch"
+    lost = [mark.cuda for mark in stretches if isinstance(mark.cuda, str)]
+    seen = [mark.cuda for mark in stretches if not isinstance(mark.cuda, str)]
+    devices = list(dict.fromkeys(device for peaks in seen for device in peaks))
+    if lost or not devices:
+        reason = lost[0] if lost else "this process did not use CUDA through torch"
         yield from (Missing(resource, reason) for resource in ("memory_cuda", "memory_cuda_reserved"))
         return
 
     for resource, field in (("memory_cuda", "allocated"), ("memory_cuda_reserved", "reserved")):
-        peaks = {name: max(getattr(m.cuda[name], field) for m in stretches if name in m.cuda) for name in devices}
+        peaks = {name: max(getattr(peak[name], field) for peak in seen if name in peak) for name in devices}
         yield from (_reading(resource, peak, device=name) for name, peak in peaks.items())
         note = f"sum of the peaks of {len(peaks)} devices" if len(peaks) > 1 else None
         yield _reading(resource, sum(peaks.values()), note=note)

@@ -38,6 +38,11 @@ class TimmModel:
             options["img_size"] = image_size
         return timm.create_model(self.name, **options)
 
+    @property
+    def weights_tag(self) -> str | None:
+        """The tag of the published weights that the name pins, None where it leaves it to timm."""
+        return self.name.partition(".")[2] or None
+
     def hub_file(self) -> tuple[str, str]:
         """Return where the published weights are: (repository on the Hugging Face hub, name of the file).
 

@@ -5,6 +5,7 @@ Loaded with `--plugin chaos`; its executor `bare` is the local one without torch
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -13,14 +14,39 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from harness.errors import DivergedError
 from harness.hookspecs import hookimpl
 from harness.local_executor import LocalExecutor
 from harness.meter import Readings
-from harness.records import EpochDone, Trial
+from harness.records import EpochDone, Finished, Reading, Trial
 from harness.specs import DatasetSpec, ModelSpec
 
 MODELS = ("done", "sleep", "raise", "exit", "memory", "allocator", "diverge", "kill", "segfault", "vanish", "stubborn")
-MODELS += ("family", "nonsense", "bright", "wait", "orphan")
+MODELS += ("family", "bright", "wait", "orphan")
+
+
+OUTCOMES: dict[str, Any] = {
+    "nonsense": {"accuracy": 3},
+    "nan": {"performance": math.nan},
+    "seven": {"performance": 7},
+    "object": {"performance": 0.5, "facts": {"a": object()}},
+}
+MODELS += (*OUTCOMES, "zero", "foreign", "text", "early", "base")
+
+
+def _report(name: str, trial: Trial, report: Callable[..., Any]) -> None:
+    """Send an epoch, or what the model's name says instead."""
+    odd: dict[str, Any] = {
+        "zero": EpochDone(trial.key, 0, 0.5, 0.5),
+        "foreign": EpochDone("another", 1, 0.5, 0.5),
+        "text": "hello",
+        "early": Finished(trial.key, 0.5),
+    }
+    report(odd.get(name, EpochDone(trial.key, 1, 0.5, 0.25)))
+
+
+class _Odd(BaseException):
+    pass
 
 
 def _act(name: str) -> None:
@@ -44,12 +70,10 @@ def _act(name: str) -> None:
 
 
 def _raise(name: str) -> None:
-    class DivergedError(Exception):
-        pass
-
     errors: dict[str, BaseException] = {
         "raise": ValueError("no good\nsecond line"),
         "exit": SystemExit(3),
+        "base": _Odd("odd"),
         "memory": MemoryError(),
         "allocator": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
         "diverge": DivergedError("the training loss is nan"),
@@ -65,11 +89,11 @@ def harness_run_trial(trial: Trial, window: Callable[..., Any], report: Callable
 
     name = trial.model.partition("-")[0]
     with window("train") as metered:
-        report(EpochDone(trial.key, 1, 0.5, 0.25))
+        _report(name, trial, report)
         metered.lap()
         _act(name)
-    if name == "nonsense":
-        return {"accuracy": 3}
+    if name in OUTCOMES:
+        return OUTCOMES[name]
     return {"performance": 0.9 if name == "bright" else 0.5, "facts": {"data": 10}}
 
 
@@ -106,6 +130,17 @@ class SlowMeter:
     def close(self) -> None: ...
 
 
+class OddMeter(SlowMeter):
+    """Gives a reading whose device is no text."""
+
+    def mark(self) -> int:
+        return 0
+
+    def between(self, start: int, stop: int, /) -> Readings:
+        device: Any = object()
+        return [Reading("nothing_d", 1, "1", 0, "counter", device)]
+
+
 class BrokenMeter(SlowMeter):
     def mark(self) -> int:
         raise SystemExit("the device is gone")
@@ -121,6 +156,7 @@ def harness_register_meters(register: Callable[..., None]) -> None:
     register("absent", AbsentMeter, resources=("nothing_a",))
     if os.environ.get("CHAOS_METERS"):
         register("slow", SlowMeter, resources=("nothing_b",))
+        register("odd", OddMeter, resources=("nothing_d",))
         register("broken", BrokenMeter, resources=("nothing_c",))
 
 

@@ -88,7 +88,15 @@ def test_reading_that_is_asked_for_now_and_lacks_is_metered() -> None:
     [
         ("raise", "failed", "ValueError: no good"),
         ("exit", "failed", "SystemExit: 3"),
-        ("nonsense", "failed", "TypeError: harness_run_trial gave {'accuracy': 3}"),
+        ("base", "failed", "_Odd: odd"),
+        ("nonsense", "failed", "TypeError: 'chaos' gave {'accuracy': 3}"),
+        ("nan", "diverged", "the performance is nan"),
+        ("seven", "failed", "performance must be from 0 to 1, is 7"),
+        ("object", "failed", "not JSON serializable"),
+        ("zero", "failed", "counted from 1"),
+        ("foreign", "failed", "epochs of this trial"),
+        ("text", "failed", "report() takes an EpochDone, not 'hello'"),
+        ("early", "failed", "report() takes an EpochDone, not Finished"),
         ("memory", "oom", "MemoryError"),
         ("allocator", "oom", "RuntimeError: DefaultCPUAllocator"),
         ("diverge", "diverged", "the training loss is nan"),
@@ -126,6 +134,15 @@ def test_meter_that_raises_loses_its_reading_and_the_trial_is_done(monkeypatch: 
     with open_reader(Path("harness.sqlite")) as reader:
         assert {"time"} == {row["resource"] for row in reader.readings()}
         assert {"mark() raised SystemExit: the device is gone"} == {row["reason"] for row in reader.missing()}
+
+
+def test_meter_that_gives_nonsense_loses_its_reading_and_the_trial_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_METERS", "1")
+    ended = run("done", extra=["--meter", "odd", "--meter", "time"])
+
+    assert 0 == ended.returncode, ended.stderr
+    with open_reader(Path("harness.sqlite")) as reader:
+        assert {"time"} == {row["resource"] for row in reader.readings()}
 
 
 def test_meter_that_hangs_is_named_and_the_next_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +216,10 @@ def test_study_file_environment_and_option_go_before_each_other(monkeypatch: pyt
         (["--model", "done", "--timeout", "soon"], "'soon' is no duration; write 90s, 30m or 2h"),
         (["--model", "done", "--seed", "-1"], "Invalid value for '--seed'"),
         (["missing.toml"], "cannot read 'missing.toml'"),
+        (["--model", "done", "--lr", "nan"], "lr must be above 0"),
+        (["--model", "done", "--timeout", "99999999999999999999h"], "is no duration"),
+        (["--model", "done", "--seed", "4294967296"], "seed must be a whole number"),
+        (["--model", "done", "--no-plugin", "tiem"], "unknown plugin 'tiem'; did you mean"),
         ([], "name at least one --model"),
     ],
 )
@@ -221,8 +242,12 @@ def test_store_of_another_kind_is_refused_and_left_alone() -> None:
     assert "my notes\n" * 200 == Path("notes.txt").read_text()
 
 
-def test_debug_shows_the_traceback() -> None:
-    assert "Traceback" in harness("--debug", "run", *BARE, "--model", "don").stderr
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_debug_shows_the_traceback_wherever_it_stands(place: int) -> None:
+    words = ["run", *BARE, "--model", "don"]
+    words.insert(len(words) if place < 0 else place, "--debug")
+
+    assert "Traceback" in harness(*words).stderr
 
 
 def start(*models: str, extra: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -346,7 +371,7 @@ def test_other_versions_than_those_of_the_finished_trials_are_a_warning() -> Non
         connection.execute("UPDATE studies SET packages = json_set(packages, '$.torch', '1.0')")
 
     again = run("done", "bright")
-    assert "warning: versions changed since the last study in harness.sqlite: torch 1.0 -> " in again.stderr
+    assert "warning: finished trials ran with other versions: torch 1.0 -> " in again.stderr
 
 
 def test_budget_shows_what_fits_and_the_best_of_it() -> None:

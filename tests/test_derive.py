@@ -56,6 +56,10 @@ def test_memory_is_that_of_the_device_the_trial_ran_on(kind: str | None, expecte
     assert {"memory": expected} == values(*both, device_kind=kind)
 
 
+def test_cuda_that_was_made_ready_but_not_used_is_no_memory_of_zero() -> None:
+    assert {"memory": 3} == values(reading("memory_host", 3), reading("memory_cuda", 0))
+
+
 def test_memory_of_a_cuda_trial_is_never_the_hosts() -> None:
     lost_cuda = Missing("memory_cuda", "the device was lost")
     found, lost = derive([reading("memory_host", 3)], [lost_cuda], device_kind="cuda")

@@ -23,13 +23,15 @@ READING: dict[str, Any] = {"resource": "time", "value": 1, "unit": "s", "uncerta
         {"uncertainty": -1},
         {"uncertainty": float("nan")},
         {"source": "guessed"},
+        {"device": 3},
+        {"resource": None},
     ],
     ids=str,
 )
-def test_reading_is_never_negative_infinite_or_of_unknown_source(wrong: dict[str, Any]) -> None:
+def test_reading_of_the_wrong_kind_is_refused(wrong: dict[str, Any]) -> None:
     Reading(**READING)
 
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
         Reading(**READING | wrong)
 
 
@@ -48,9 +50,15 @@ def test_event_crosses_the_pipe_unchanged(event: Event) -> None:
 
 
 def test_job_crosses_the_pipe_unchanged() -> None:
-    job = Job(Trial("m", "d", Setting(lr=0.1)), ("time",), {"period": 0.05}, PluginChoice(("a",), ("b",), False))
+    job = Job(Trial("m", "d", Setting(lr=0.1)), ("time",), PluginChoice(("a",), ("b",), False))
 
     assert job == decode(encode(job), Job)
+
+
+@pytest.mark.parametrize("performance", [-0.1, 1.1, float("nan"), float("inf")])
+def test_performance_is_from_0_to_1(performance: float) -> None:
+    with pytest.raises(ValueError, match="performance must be from 0 to 1"):
+        Finished("k", performance)
 
 
 def test_number_that_json_has_no_word_for_is_refused() -> None:

@@ -67,7 +67,7 @@ def test_meters_are_closed_in_reverse() -> None:
     assert ["a.open", "b.open", "b.close", "a.close"] == log
 
 
-@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")], ids=["Exception", "SystemExit"])
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken"), GeneratorExit("broken")], ids=repr)
 @pytest.mark.parametrize("operation", ["open", "mark", "between"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_meter_that_raises_loses_only_its_own_reading(operation: str, place: int, error: BaseException) -> None:
@@ -171,6 +171,20 @@ def test_missing_resource_is_a_key_error_with_the_reason() -> None:
         window["bad"]
 
 
+def test_two_totals_of_one_resource_are_the_meters_fault() -> None:
+    class Twice(Recording):
+        def between(self, start: int, stop: int, /) -> Readings:
+            return [*super().between(start, stop), *super().between(start, stop)]
+
+    with MeterStack() as stack:
+        stack.add([StackedMeter("twice", Twice("r", []), ("r",))])
+        with stack.window() as window:
+            pass
+
+    assert [] == window.readings
+    assert "two totals of one resource" in window.missing[0].reason
+
+
 def test_watchdog_names_a_call_that_hangs_once() -> None:
     told: list[str] = []
     heard = threading.Event()
@@ -179,23 +193,27 @@ def test_watchdog_names_a_call_that_hangs_once() -> None:
         told.append(what)
         heard.set()
 
-    dog = Watchdog(on_hang, limit=0.02)
+    dog = Watchdog(on_hang, period=0.02)
     dog.open()
-    with dog.watching("meter 'slow' in mark()"):
-        assert heard.wait(timeout=30)
-        threading.Event().wait(0.1)
+    dog.begin("meter 'slow' in mark()", limit=0.02)
+    assert heard.wait(timeout=30)
+    threading.Event().wait(0.1)
+    dog.end()
     dog.close()
 
     assert ["meter 'slow' in mark()"] == told
 
 
-def test_watchdog_says_nothing_of_short_calls() -> None:
+def test_watchdog_says_nothing_of_short_calls_and_of_slow_ones_within_their_limit() -> None:
     told: list[str] = []
-    dog = Watchdog(lambda what, seconds: told.append(what), limit=30)
+    dog = Watchdog(lambda what, seconds: told.append(what), period=0.01)
     dog.open()
-    for _ in range(1000):
-        with dog.watching("short"):
-            pass
+    for _ in range(100):
+        dog.begin("short", limit=30)
+        dog.end()
+    dog.begin("slow", limit=60)
+    threading.Event().wait(0.1)
+    dog.end()
     dog.close()
 
     assert [] == told
@@ -203,12 +221,12 @@ def test_watchdog_says_nothing_of_short_calls() -> None:
 
 def test_watchdog_watches_again_after_it_fell_asleep() -> None:
     heard = threading.Event()
-    dog = Watchdog(lambda what, seconds: heard.set(), limit=0.01)
+    dog = Watchdog(lambda what, seconds: heard.set(), period=0.01)
     dog.open()
-    with dog.watching("short"):
-        pass
+    dog.begin("short", limit=30)
+    dog.end()
     threading.Event().wait(0.1)
 
-    with dog.watching("long"):
-        assert heard.wait(timeout=30)
+    dog.begin("long", limit=0.01)
+    assert heard.wait(timeout=30)
     dog.close()

@@ -171,9 +171,8 @@ def test_accepted_tables_hold_nothing_of_other_attempts(store, study, path):
         ([Finished(KEY, 0.5)], "no running attempt"),
         ([EpochDone(KEY, 1, 0.5, 0.5)], "no running attempt"),
         ([Started(KEY, 1, "spawn"), Started(KEY, 1, "spawn")], "running attempt already"),
-        ([Started(KEY, 1, "spawn"), Finished(KEY, math.nan)], "performance nan"),
     ],
-    ids=["unknown", "finish unstarted", "epoch unstarted", "start twice", "nan"],
+    ids=["unknown", "finish unstarted", "epoch unstarted", "start twice"],
 )
 def test_an_event_that_cannot_be_is_refused_and_changes_nothing(store, study, path, events, message):
     *before, last = events

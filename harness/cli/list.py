@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unknown
 from harness.tables import render_json, write_file, write_table
 
 if TYPE_CHECKING:
@@ -53,10 +53,23 @@ def command(
 
     rows = _ROWS[kind](loaded(plugin_choice(plugin, no_plugin)))
     chosen = [row for row in rows if _wanted(row, pattern, tag)]
+    if not chosen and (pattern or tag):
+        _refuse(kind, rows, pattern, tag)
     if format != "json":
         return write_table(chosen, _shown(kind, chosen, format), format, output)
     text = render_json({"schema": "harness.list/1", "rows": chosen})
     return click.echo(text) if output is None else write_file(output, text.encode())
+
+
+def _refuse(kind: str, rows: list[dict[str, Any]], patterns: tuple[str, ...], tags: tuple[str, ...]) -> None:
+    """Raise HarnessError for names or tags that nothing bears."""
+    known = {tag for row in rows for tag in row.get("tags", ())}
+    for tag in tags:
+        if tag not in known:
+            raise unknown("tag", tag, known)
+    if patterns:
+        raise unknown(kind.removesuffix("s"), patterns[0], [row["name"] for row in rows])
+    raise HarnessError(f"no model bears all of the tags {', '.join(tags)}; `harness list models` shows each model's")
 
 
 def _wanted(row: dict[str, Any], patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from harness.tables import FORMATS
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", re.ASCII)
+_LONGEST = 366 * 86400
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
@@ -25,12 +26,11 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, (int, float)):
-            return float(value)
         match = _DURATION.fullmatch(str(value).strip())
-        if match is None or float(match[1]) == 0:
+        seconds = float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
+        if not 0 < seconds <= _LONGEST:
             self.fail(f"{value!r} is no duration; write 90s, 30m or 2h", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
+        return seconds
 
 
 def plugin_options(command: F) -> F:
@@ -58,15 +58,7 @@ def plugin_choice(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> Plugin
 
 def loaded(choice: PluginChoice) -> Plugins:
     """Return the plugins of *choice*; what went wrong is told on stderr, a line each."""
-    plugins = load_plugins(choice)
-    tell_faults(plugins.faults)
-    return plugins
-
-
-def tell_faults(faults: Iterable[str]) -> None:
-    """Show what went wrong with plugins on stderr, a line each."""
-    for fault in faults:
-        click.echo(f"harness: {fault}", err=True)
+    return load_plugins(choice, on_fault=lambda fault: click.echo(f"harness: {fault}", err=True))
 
 
 def read_text(path: Path) -> str:

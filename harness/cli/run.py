@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +13,34 @@ from harness.cli.score_options import parse_pairs
 from harness.errors import unknown
 from harness.meter import UNITS
 from harness.study import Study
-from harness.study_file import parse_study
+from harness.study_file import Option, parse_study
 
 if TYPE_CHECKING:
     from harness.plugins_loader import Plugins
 
-_REPEATABLE = ("model", "dataset", "meter", "seed", "plugin", "no_plugin")
-# Options that a study file does not hold: the file itself, and how the answer is shown.
-_NOT_IN_FILE = ("study_file", "dry_run", "format", "output")
-
 
 def _read_study_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Make the file's values the defaults of the other options, so that options and environment go before them."""
-    if path is not None:
-        names = {option.name for option in ctx.command.params if option.name} - {*_NOT_IN_FILE}
-        ctx.default_map = parse_study(read_text(path), str(path), names, _REPEATABLE)
+    if path is None:
+        return None
+
+    options = {name: option for parameter in ctx.command.params for name, option in _file_options(parameter)}
+    found = parse_study(read_text(path), str(path), options)
+    if "scratch" in found:
+        found["pretrained"] = not found.pop("scratch")
+    ctx.default_map = found
     return path
+
+
+def _file_options(parameter: click.Parameter) -> Iterator[tuple[str, Option]]:
+    """Yield the keys that a study file may use for *parameter*: its own, and `scratch` beside `pretrained`."""
+    if not isinstance(parameter, click.Option) or parameter.name is None:
+        return
+    kinds = {click.types.BoolParamType: "flag", click.IntRange: "whole", click.FloatRange: "number"}
+    kind = next((word for type_, word in kinds.items() if isinstance(parameter.type, type_)), "text")
+    yield parameter.name, Option(kind, parameter.multiple)
+    if parameter.name == "pretrained":
+        yield "scratch", Option("flag")
 
 
 @click.command(

@@ -53,6 +53,26 @@ class SaysNothing(Ticking):
         return [self.reading(1.0, resource="other")]
 
 
+class Silent(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return []
+
+
+class CannotBeMarked(Ticking):
+    def mark(self) -> float:
+        raise OSError("no such device")
+
+
+class RunsBackwards(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(start - stop)]
+
+
+class Boundless(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(float("inf"))]
+
+
 class WrongUnit(Ticking):
     def between(self, start: float, stop: float, /) -> Readings:
         return [self.reading(1.0, resource="energy_cpu", unit="mJ")]
@@ -100,6 +120,10 @@ def contract(meter: type[Ticking], resource: str = "ticks") -> MeterContract:
     ("meter", "resource", "test"),
     [
         (SaysNothing, "ticks", "test_gives_a_total_or_a_reason_for_each_resource"),
+        (Silent, "ticks", "test_no_call_raises_and_every_reading_is_in_order"),
+        (CannotBeMarked, "ticks", "test_no_call_raises_and_every_reading_is_in_order"),
+        (RunsBackwards, "ticks", "test_no_call_raises_and_every_reading_is_in_order"),
+        (Boundless, "ticks", "test_no_call_raises_and_every_reading_is_in_order"),
         (WrongUnit, "energy_cpu", "test_units_are_those_of_the_resources"),
         (DevicesDoNotAddUp, "ticks", "test_devices_add_up_to_the_total"),
         (LapsDoNotAddUp, "ticks", "test_laps_combine_to_the_whole_within_the_error_bars"),
@@ -120,7 +144,7 @@ def test_contract_skips_with_the_reason_where_a_meter_is_unavailable() -> None:
             return "no such device"
 
     with pytest.raises(pytest.skip.Exception, match="no such device"):
-        contract(Absent).test_sources_are_known_words()
+        contract(Absent).test_reasons_are_words()
 
 
 def test_options_reach_the_factory() -> None:
@@ -131,5 +155,5 @@ def test_options_reach_the_factory() -> None:
         resources = ("ticks",)
         options = {"period": 1}  # noqa: RUF012 (declared a ClassVar by the contract)
 
-    Under().test_sources_are_known_words()
+    Under().test_reasons_are_words()
     assert [{"period": 1}] == seen

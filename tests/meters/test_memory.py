@@ -218,3 +218,25 @@ def test_cuda_that_begins_inside_the_window_is_metered(cuda: FakeCuda) -> None:
     assert 7 == cuda_records(meter, start, stop)["memory_cuda", None]
     assert not any(isinstance(r, Missing) and r.resource == "memory_cuda" for r in meter.between(start, stop))
     meter.close()
+
+
+def test_cuda_that_fails_at_an_inner_mark_costs_no_window_its_host_peak(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = MemoryMeter()
+    meter.open()
+    quiet = meter.mark()
+    outer = meter.mark()
+    touch(200)
+    with monkeypatch.context() as broken:
+        broken.setattr(cuda, "max_memory_allocated", lambda index: 1 // 0)
+        meter.mark()
+    stop = meter.mark()
+
+    records = {record.resource: record for record in meter.between(outer, stop)}
+    before = next(r.value for r in meter.between(quiet, outer) if isinstance(r, Reading))
+    assert isinstance(records["memory_host"], Reading)
+    assert records["memory_host"].value - before > 150 * MIB
+    assert isinstance(records["memory_cuda"], Missing)
+    assert "ZeroDivisionError" in records["memory_cuda"].reason
+    meter.close()
