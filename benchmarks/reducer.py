@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas
 
-from harness.pareto import pareto_front
 from harness.pepr import score_arrays
-from harness.scoring import score_table
+from harness.scoring.pareto import pareto_front
+from harness.scoring.score_table import score_table
 
 RESOURCES = ("energy", "memory", "time")
 GROUPS = 1000

@@ -12,14 +12,14 @@ from attrs import field, frozen
 
 from harness.environment import changed_versions, describe_environment, nvidia_cards, package_versions
 from harness.errors import HarnessError
-from harness.executor import Executor, Job
 from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
 from harness.records import Event, Failed, Trial
 from harness.registry import Registry
-from harness.store import Store, checked_place
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
+from harness.store.store import Store, checked_place
 from harness.study import Study, plan_trials
+from harness.workers.executor import Executor, Job
 
 
 class Show(Protocol):
@@ -194,12 +194,12 @@ def _device(study: Study, executor: Executor) -> str:
         return study.device
     if not nvidia_cards()[0]:
         return "cpu"
-    return executor.call("harness.preflight:find_device", b"").decode()
+    return executor.call("harness.workers.preflight:find_device", b"").decode()
 
 
 def _check(jobs: Sequence[Job], executor: Executor) -> None:
     """Raise HarnessError with everything that stands in the way of *jobs*, before the first of them."""
     payload = json.dumps(cattrs.unstructure(list(jobs))).encode()
-    problems = json.loads(executor.call("harness.preflight:check", payload))
+    problems = json.loads(executor.call("harness.workers.preflight:check", payload))
     if problems:
         raise HarnessError("\n".join(problems))

@@ -1,4 +1,4 @@
-"""The `local` executor, registered; `harness.local_executor` holds it and is imported at first use."""
+"""The `local` executor, registered; `harness.workers.local` holds it and is imported at first use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from harness.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from harness.local_executor import LocalExecutor
+    from harness.workers.local import LocalExecutor
 
 
 def _create(options: Mapping[str, Any]) -> LocalExecutor:
-    from harness.local_executor import LocalExecutor
+    from harness.workers.local import LocalExecutor
 
     return LocalExecutor(options["plugins"])
 

@@ -9,8 +9,8 @@ from harness.hookspecs import hookimpl
 
 
 def _score(*arguments: Any, **options: Any) -> Any:
-    """Score a table with `harness.scoring.score_table`, imported at first use since it needs pandas."""
-    from harness.scoring import score_table
+    """Score a table with `harness.scoring.score_table.score_table`, imported at first use since it needs pandas."""
+    from harness.scoring.score_table import score_table
 
     return score_table(*arguments, **options)
 

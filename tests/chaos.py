@@ -16,10 +16,10 @@ from typing import Any
 
 from harness.errors import DivergedError
 from harness.hookspecs import hookimpl
-from harness.local_executor import LocalExecutor
 from harness.meter import Readings
 from harness.records import EpochDone, Finished, Reading, Trial
 from harness.specs import DatasetSpec, ModelSpec
+from harness.workers.local import LocalExecutor
 
 MODELS = ("done", "sleep", "raise", "exit", "memory", "allocator", "diverge", "kill", "segfault", "vanish", "stubborn")
 MODELS += ("family", "bright", "wait", "orphan")

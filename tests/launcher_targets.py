@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.forkserver import QUIET_IMPORTS
+from harness.workers.forkserver import QUIET_IMPORTS
 
 known = b"not set up"
 

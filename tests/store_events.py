@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.records import EpochDone, Finished, Missing, Reading, Setting, Started, StudyRecord, Trial
-from harness.store import Store
+from harness.store.store import Store
 
 STUDY = StudyRecord(created="2026-01-02T03:04:05+00:00", settings={"epochs": 1}, packages={"torch": "2.9"}, commit="c0")
 READINGS = 3

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from store_events import READINGS, STUDY, filled_store, run_trial
 
-from harness.store import Store
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
+from harness.store.store import Store
 
 
 def write(path: Path, first: int, pipe: int) -> None:

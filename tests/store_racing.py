@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.store import Store
+from harness.store.store import Store
 
 
 def contend(path: Path, start: int, end: int, answers: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from store_events import STUDY, run_trial
 
 from harness.errors import HarnessError
-from harness.store import Store
+from harness.store.store import Store
 
 
 def write(path: Path, count: int) -> None:

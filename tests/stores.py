@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records import EpochDone, Failed, Finished, Missing, Reading, Setting, Started, StudyRecord, Trial
-from harness.store import Store
+from harness.store.store import Store
 
 UNITS = {"time": "s", "carbon_intensity": "g/kWh"}
 

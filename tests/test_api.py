@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import HarnessError, run
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
 
 SCRIPT = """
 import harness, pathlib

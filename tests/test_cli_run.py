@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
 
 BARE = ("--plugin", "chaos", "--executor", "bare", "--dataset", "nothing", "--device", "cpu")
 

@@ -42,7 +42,7 @@ def test_the_table_ranks_by_energy_and_tells_the_bounds(harness, table):
     lines = out.splitlines()
 
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["model", "performance", "energy", "[J]", "memory", "[B]", "PePR-E", "PePR-M"]
+    assert lines[0].split() == ["model", "performance", "energy", "[J]", "memory", "[MiB]", "PePR-E", "PePR-M"]
     assert [line.split()[0] for line in lines[1:4]] == ["small", "middle", "large"]
     assert lines[4:] == ["bounds (minmax) of energy: 1 Wh to 10 Wh", "bounds (minmax) of memory: 1000 B to 7.812 KiB"]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.curve_table import expand
-from harness.curves import curve, peak, split
 from harness.errors import HarnessError
+from harness.scoring.curves import curve, peak, split
+from harness.sources.curve_source import expand
 
 POINTS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=10)
 

@@ -12,8 +12,8 @@ from store_events import STUDY, filled_store, run_trial, trial
 
 from harness.__main__ import main
 from harness.records import Failed
-from harness.store import Store
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
+from harness.store.store import Store
 
 TABLES = ("trials", "epochs", "readings", "missing")
 

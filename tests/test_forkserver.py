@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from launching import HERE, all_messages, first_message, linux, survivors
 
 from harness.errors import HarnessError
-from harness.forkserver import QUIET_IMPORTS, quiet_imports, thread_names
 from harness.interruption import Stop
-from harness.launcher import Launcher
-from harness.process import describe_end
+from harness.workers.forkserver import QUIET_IMPORTS, quiet_imports, thread_names
+from harness.workers.launcher import Launcher
+from harness.workers.process import describe_end
 
 # The forkserver
 
@@ -221,7 +221,7 @@ def test_wake_ends_the_wait_for_slow_imports(tmp_path, monkeypatch):
 def test_children_of_workers_die_when_runner_and_server_are_killed_at_once():
     program = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
-        "from harness.launcher import Launcher\n"
+        "from harness.workers.launcher import Launcher\n"
         "launcher = Launcher()\n"
         "worker = launcher.launch('launcher_targets:hang_with_child', b'')\n"
         "child = next(worker.messages()).decode()\n"

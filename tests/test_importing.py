@@ -6,11 +6,12 @@ import pytest
 
 from harness.__main__ import main
 from harness.errors import HarnessError
-from harness.importing import Summary, Wanted, import_file
-from harness.ranking import Request, score_source
 from harness.records import Setting, Trial
-from harness.sources import Query, read_source
-from harness.store_reading import open_reader
+from harness.scoring.ranking import Request, score_source
+from harness.sources.importing import Summary, Wanted, import_file
+from harness.sources.source import read_source
+from harness.sources.table import Query
+from harness.store.reading import open_reader
 
 PEPR_COLUMNS = (
     "model,num_param,memT,memR,memA,memM,energy,co2,train_time,infer_time,inf_time,tr_acc,"

@@ -13,7 +13,7 @@ import time
 import pytest
 from launching import HERE, all_messages, both, first_message, linux, marked, survivors
 
-from harness.launcher import Launcher
+from harness.workers.launcher import Launcher
 
 
 @both
@@ -75,7 +75,7 @@ def test_script_without_a_main_guard_runs_once(method, tmp_path):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
         "print('run', flush=True)\n"
-        "from harness.launcher import Launcher\n"
+        "from harness.workers.launcher import Launcher\n"
         f"with Launcher(method={method!r}) as launcher:\n"
         "    print(list(launcher.launch('launcher_targets:echo', b'hello').messages()))\n"
     )
@@ -100,7 +100,7 @@ def test_nothing_survives_a_runner_killed_at_any_moment(method, rounds, tmp_path
     (tmp_path / "slow_import.py").write_text("import time; time.sleep(0.2)")
     program = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(HERE)!r}]\n"
-        "from harness.launcher import Launcher\n"
+        "from harness.workers.launcher import Launcher\n"
         f"launcher = Launcher(preload=['slow_import'], method={method!r})\n"
         "while True:\n"
         "    worker = launcher.launch('launcher_targets:hang_with_child', b'')\n"

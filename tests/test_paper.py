@@ -11,8 +11,9 @@ import pandas
 import pytest
 
 from harness.__main__ import main
-from harness.ranking import Request, score_source
-from harness.sources import Query, read_source
+from harness.scoring.ranking import Request, score_source
+from harness.sources.source import read_source
+from harness.sources.table import Query
 
 EXTRACT = Path(__file__).parent / "data" / "table1_extract.csv"
 REFERENCE = Path(__file__).parent.parent.parent / "shared" / "reference" / "pepr"

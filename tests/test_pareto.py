@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.pareto import fronts_by_group, knee, pareto_front
+from harness.scoring.pareto import fronts_by_group, knee, pareto_front
 
 # Few different values, so that ties and duplicates are common.
 STEPS = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])

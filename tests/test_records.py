@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.executor import Job
 from harness.plugins_loader import PluginChoice
 from harness.records import EpochDone, Event, Failed, Finished, Missing, Reading, Setting, Started, Trial
 from harness.wire import decode, decode_event, encode
+from harness.workers.executor import Job
 
 READING: dict[str, Any] = {"resource": "time", "value": 1, "unit": "s", "uncertainty": 0, "source": "counter"}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
 
 KILLS = 50
 TRIALS = 40

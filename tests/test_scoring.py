@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bounds import Bounds, read_bounds
 from harness.errors import HarnessError
-from harness.scoring import score_table
+from harness.scoring.bounds import Bounds, read_bounds
+from harness.scoring.score_table import score_table
 
 
 def table(**columns):

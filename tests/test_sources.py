@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.layouts import recognize, unit_of
-from harness.ranking import Request, score_source
-from harness.sources import Query, read_source
+from harness.scoring.ranking import Request, score_source
+from harness.sources.layouts import recognize, unit_of
+from harness.sources.source import read_source
+from harness.sources.table import Query
 
 PLAIN = "model,dataset,accuracy,energy_kwh,time\nresnet18,derma,0.5,1,60\nresnet34,derma,0.75,3,\n"
 

@@ -20,8 +20,8 @@ from store_events import STUDY, filled_store, finished, reading, run_trial, tria
 
 from harness.errors import HarnessError
 from harness.records import EpochDone, Failed, Finished, Missing, Setting, Started
-from harness.store import Store
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
+from harness.store.store import Store
 
 KEY = trial().key
 
@@ -288,7 +288,7 @@ def test_the_writer_syncs_every_commit_to_the_log(store):
 
 
 def test_on_a_network_file_system_no_log_is_used_and_the_user_is_told(path, monkeypatch):
-    monkeypatch.setattr("harness.store.filesystem", lambda path: "nfs4")
+    monkeypatch.setattr("harness.store.store.filesystem", lambda path: "nfs4")
     with Store.open(path) as store:
         mode = store._connection.execute("PRAGMA journal_mode").fetchone()[0]
 

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from store_events import READINGS, filled_store
 
 from harness.errors import HarnessError
-from harness.store import Store
-from harness.store_reading import open_reader
+from harness.store.reading import open_reader
+from harness.store.store import Store
 
 HERE = Path(__file__).parent
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -157,7 +157,7 @@ def test_readers_see_whole_trials_and_never_fewer_while_a_run_writes(path):
 
 def test_reading_succeeds_while_stores_are_opened_and_closed(path):
     filled_store(path)
-    program = "import sys, pathlib; from harness.store import Store\n"
+    program = "import sys, pathlib; from harness.store.store import Store\n"
     program += "for _ in range(60): Store.open(pathlib.Path(sys.argv[1])).close()"
     with subprocess.Popen([sys.executable, "-c", program, str(path)]) as writer:
         while writer.poll() is None:

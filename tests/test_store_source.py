@@ -8,12 +8,13 @@ import sqlite3
 import pytest
 from stores import failed, finished, make_store, missing, reading, trial
 
-from harness.curve_table import read_curves
 from harness.errors import HarnessError
-from harness.ranking import Request, score_source
 from harness.records import EpochDone, Started, StudyRecord
-from harness.sources import Query, read_source
-from harness.store import Store
+from harness.scoring.ranking import Request, score_source
+from harness.sources.curve_source import read_curves
+from harness.sources.source import read_source
+from harness.sources.table import Query
+from harness.store.store import Store
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from launching import all_messages, first_message, methods, survivors
 
 from harness.interruption import Stop, stop_on_signals
-from harness.launcher import Launcher
-from harness.process import describe_end, take_frame
+from harness.workers.launcher import Launcher
+from harness.workers.process import describe_end, take_frame
 
 
 @pytest.fixture(scope="module", params=methods)

@@ -49,7 +49,7 @@ def _plugins(plugins: Plugins) -> list[dict[str, Any]]:
 
 
 def _packages() -> dict[str, Any]:
-    from harness.preflight import missing_packages
+    from harness.workers.preflight import missing_packages
 
     missing = missing_packages()
     what = (
@@ -76,14 +76,14 @@ def _devices(choice: PluginChoice) -> list[dict[str, Any]]:
 
 def _torch_uses_cuda(choice: PluginChoice) -> bool:
     """Ask torch in a process of its own, which takes some seconds."""
-    from harness.local_executor import LocalExecutor
+    from harness.workers.local import LocalExecutor
 
     with LocalExecutor(choice, preload=()) as executor:
-        return executor.call("harness.preflight:find_device", b"") == b"cuda"
+        return executor.call("harness.workers.preflight:find_device", b"") == b"cuda"
 
 
 def _start_method() -> dict[str, Any]:
-    from harness.launcher import forkserver_unavailable
+    from harness.workers.launcher import forkserver_unavailable
 
     reason = forkserver_unavailable()
     slow = f"{reason}; each trial starts a new interpreter, which takes seconds"

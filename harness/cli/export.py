@@ -44,7 +44,7 @@ def command(source: Path, table: str, accepted: bool, output: Path | None, forma
       harness export harness.sqlite --table readings -o readings.parquet
       harness export harness.sqlite --table epochs --format json
     """
-    from harness.store_reading import open_reader
+    from harness.store.reading import open_reader
     from harness.tables import write_table
 
     format = format or _format_of(output)

@@ -47,8 +47,8 @@ def command(
     readings keep where they come from, in which unit they were, and whether they were estimated. What is in the store
     already stays as it is.
     """
-    from harness.importing import Wanted, import_file
-    from harness.sources import Query
+    from harness.sources.importing import Wanted, import_file
+    from harness.sources.table import Query
 
     query = Query(id=id, performance=performance, performance_range=parse_range(performance_range))
     done = import_file(source, store, Wanted(dataset, join, query))

@@ -163,9 +163,9 @@ def _print_ranking(
     study: Study, keys: Sequence[str], budgets: dict[str, str], format: str, output: Path | None
 ) -> None:
     """Rank the trials of this study, all or those that fit; others in the store stay out of it."""
-    from harness.ranking import Request, rank
-    from harness.selecting import select, write_selection
-    from harness.sources import Query
+    from harness.scoring.ranking import Request, rank
+    from harness.scoring.selecting import select, write_selection
+    from harness.sources.table import Query
 
     request = Request(Query(trials=keys))
     if budgets:

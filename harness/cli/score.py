@@ -13,7 +13,7 @@ from harness.cli.score_options import score_request, source_options
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.ranking import Request
+    from harness.scoring.ranking import Request
 
 # What --curve means alone.
 _EPOCHS = "epochs"
@@ -51,14 +51,15 @@ def command(source: Path, pareto: bool, curve: str | None, format: str, output: 
     if curve is not None:
         return _score_curves(source, curve, request, format, output)
 
-    from harness.ranking import rank
+    from harness.scoring.ranking import rank
 
     rank(source, request, format=format, output=output)
     return None
 
 
 def _score_curves(source: Path, curve: str, request: Request, format: str, output: Path | None) -> None:
-    from harness.curve_table import read_curves, write_curves
+    from harness.sources.curve_source import read_curves
+    from harness.sources.curve_table import write_curves
 
     for option, given in (
         ("--pareto", request.pareto),

@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.records import PHASES
 
 if TYPE_CHECKING:
-    from harness.ranking import Request
+    from harness.scoring.ranking import Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # As in pepr.NORMALIZATIONS, which costs an import of numpy.
@@ -30,8 +30,8 @@ def source_options(command: _Command) -> _Command:
 
 def score_request(options: Mapping[str, Any], *, pareto: bool = False) -> Request:
     """Return the request that the *options* of `source_options` make. Raises HarnessError for a wrong value."""
-    from harness.ranking import Request
-    from harness.sources import Query
+    from harness.scoring.ranking import Request
+    from harness.sources.table import Query
 
     query = Query(
         phase=options["phase"],

@@ -32,7 +32,7 @@ def command(
     without a reading of what is budgeted does not fit. Units: J, Wh, kWh, B, MB, MiB, GB, GiB, s, min, h, g, kg; a
     number alone is in the unit of the source. Where nothing fits the exit code is 1.
     """
-    from harness.selecting import select, write_selection
+    from harness.scoring.selecting import select, write_selection
 
     selection = select(source, parse_pairs(budget, "--budget", "energy=30Wh"), score_request(options))
     write_selection(selection, format, output)

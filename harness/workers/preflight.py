@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.executor import Job
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.weights import cached_file, weights_name, weights_of
 from harness.wire import decode
-from harness.worker import Send, loaded_plugins
+from harness.workers.executor import Job
+from harness.workers.worker import Send, loaded_plugins
 
 
 def missing_packages() -> list[str]:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
 from harness.errors import HarnessError
-from harness.executor import Job
 from harness.interruption import Stop
-from harness.launcher import Launcher, Worker, describe_end
 from harness.plugins_loader import PluginChoice
 from harness.records import Event, Failed, Finished, Started
 from harness.wire import decode_event, encode
+from harness.workers.executor import Job
+from harness.workers.launcher import Launcher, Worker, describe_end
 
 # Imported once in the server that workers are forked from.
 PRELOAD = ("torch", "timm", "sklearn.datasets", "PIL.Image", "harness.training")
@@ -26,7 +26,7 @@ class LocalExecutor:
     """Runs each trial in a process of its own, forked from a server that has torch, timm and the plugins imported."""
 
     def __init__(self, plugins: PluginChoice, preload: Sequence[str] = PRELOAD) -> None:
-        self._launcher = Launcher(preload=preload, setup=("harness.worker:prepare", encode(plugins)))
+        self._launcher = Launcher(preload=preload, setup=("harness.workers.worker:prepare", encode(plugins)))
 
     @property
     def start_method(self) -> str:
@@ -49,12 +49,12 @@ class LocalExecutor:
         raise HarnessError(f"{target} ended without an answer: {describe_end(worker.returncode)}; its error is above")
 
     def execute(self, jobs: Iterable[Job], stop: Stop) -> Iterator[Event]:
-        """Run *jobs* one after the other; see `harness.executor.Executor`."""
+        """Run *jobs* one after the other; see `harness.workers.executor.Executor`."""
         for job in jobs:
             if stop.asked:
                 return
             try:
-                worker = self._launcher.launch("harness.worker:run_trial", encode(job), wake=stop)
+                worker = self._launcher.launch("harness.workers.worker:run_trial", encode(job), wake=stop)
             except InterruptedError:
                 return
             try:

@@ -1,9 +1,8 @@
-"""Where scores come from: a store, a CSV or a Parquet file, read into one kind of table."""
+"""What is asked of a source, and the one kind of table that every source gives."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pandas
 
 JOULES_PER_KWH = 3.6e6
-_SQLITE, _PARQUET, _ZIP = b"SQLite format 3\0", b"PAR1", b"PK\x03\x04"
 
 
 @frozen
@@ -68,27 +66,6 @@ class Table:
         return resolve(name, self.resources, self.letters)
 
 
-def read_source(path: Path, query: Query | None = None) -> Table:
-    """Return the table in *path*, a store, Parquet or CSV by what is in it, whatever its name.
-
-    Raises HarnessError for a file that cannot be read or lacks what *query* names.
-    """
-    query = query or Query()
-    start = _first_bytes(path)
-    if start == _SQLITE:
-        from harness.store_source import read_store
-
-        return read_store(path, query)
-    from harness.csv_source import read_csv, read_parquet
-
-    return read_parquet(path, query) if start.startswith(_PARQUET) else read_csv(path, query)
-
-
-def is_store(path: Path) -> bool:
-    """Return whether *path* is an SQLite file; errors as `read_source`."""
-    return _first_bytes(path) == _SQLITE
-
-
 def resolve(name: str, columns: Iterable[str], letters: Mapping[str, str]) -> str:
     """Return the column that *name* means: itself if there is one, else what it stands for as a letter."""
     return name if name in columns else letters.get(name, name)
@@ -127,22 +104,3 @@ def _intensity(table: Table, query: Query) -> float | np.ndarray[tuple[int], np.
             "--pue needs a carbon intensity, which this source has not; add --carbon-intensity G_PER_KWH"
         )
     return table.frame["carbon_intensity"].to_numpy(dtype=np.float64)
-
-
-def _first_bytes(path: Path) -> bytes:
-    # To close a file drops the locks that this process holds on it: not to be called while it writes that store.
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except IsADirectoryError as error:
-        raise HarnessError(f"{str(path)!r} is a folder; name a store, a CSV or a Parquet file in it") from error
-    except OSError as error:
-        raise HarnessError(
-            f"cannot read {str(path)!r}: {error.strerror}; name a store, a CSV or a Parquet file"
-        ) from error
-
-    if not start:
-        raise HarnessError(f"{str(path)!r} is empty; name a store, a CSV or a Parquet file")
-    if start.startswith(_ZIP):
-        raise HarnessError(f"{str(path)!r} is a zip or Excel file; save the sheet as CSV (UTF-8) first")
-    return start

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from harness.csv_source import parse_number
 from harness.errors import HarnessError
 from harness.records import EpochDone, Finished, Reading, Source, Trial
+from harness.sources.tabular import parse_number
 
 JOULES_PER_KWH = 3.6e6
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.bounds import Bounds, bounds_of, outside
 from harness.errors import HarnessError, unknown
-from harness.pareto import fronts_by_group, knee
 from harness.pepr import Floats, combine, normalize, pepr, scale_weights
-from harness.score import COLUMNS, Score
-from harness.seeds import Lines, join_seeds
+from harness.scoring.bounds import Bounds, bounds_of, outside
+from harness.scoring.pareto import fronts_by_group, knee
+from harness.scoring.score import COLUMNS, Score
+from harness.scoring.seeds import Lines, join_seeds
 
 if TYPE_CHECKING:
     import pandas

@@ -14,7 +14,7 @@ import attrs
 
 from harness.errors import HarnessError
 from harness.records import Setting, Trial
-from harness.store_schema import BUSY_SECONDS, check_identity, store_error
+from harness.store.schema import BUSY_SECONDS, check_identity, store_error
 
 Row = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """The store's only writer: one SQLite file that takes the events of a study, each committed before the next.
 
-Workers and remote nodes send plain records; only the runner writes, under a lock. `harness.store_reading` reads.
+Workers and remote nodes send plain records; only the runner writes, under a lock. `harness.store.reading` reads.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import attrs
 
 from harness.errors import HarnessError
-from harness.file_lock import FileLock
 from harness.records import EpochDone, Event, Failed, Finished, Missing, Reading, Started, StudyRecord, Trial
-from harness.store_reading import find_unfinished, open_reader
-from harness.store_schema import BUSY_SECONDS, create_empty, store_error
+from harness.store.file_lock import FileLock
+from harness.store.reading import find_unfinished, open_reader
+from harness.store.schema import BUSY_SECONDS, create_empty, store_error
 from harness.tables import render_json
 
 # Write-ahead logging needs memory that all processes share, which these do not give to several machines.

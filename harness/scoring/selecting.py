@@ -11,9 +11,9 @@ import numpy as np
 from attrs import evolve, frozen
 
 from harness.quantities import format_quantity, parse_quantity
-from harness.ranking import Request, read_request, score_request, shown_columns, shown_rows, warn, write_text
-from harness.score import Score
-from harness.sources import Table
+from harness.scoring.ranking import Request, read_request, score_request, shown_columns, shown_rows, warn, write_text
+from harness.scoring.score import Score
+from harness.sources.table import Table
 from harness.tables import print_table, render_json, write_table
 
 if TYPE_CHECKING:

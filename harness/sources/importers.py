@@ -8,8 +8,8 @@ from typing import Any
 from attrs import evolve
 
 from harness.errors import HarnessError
-from harness.imported import JOULES_PER_KWH, Imported, Measure, Row, take
 from harness.records import EpochDone, Finished, Missing, Reading, Setting, Trial
+from harness.sources.imported import JOULES_PER_KWH, Imported, Measure, Row, take
 
 _MEGA, _GIGA = 1e6, 1e9
 

@@ -13,8 +13,8 @@ from harness.derive import derive
 from harness.errors import HarnessError, unknown
 from harness.quantities import LETTERS, RESOURCE_UNITS
 from harness.records import Missing, Reading, Setting
-from harness.sources import Query, Table
-from harness.store_reading import open_reader
+from harness.sources.table import Query, Table
+from harness.store.reading import open_reader
 
 Row = dict[str, Any]
 SETTING = tuple(field.name for field in attrs.fields(Setting))

@@ -25,7 +25,7 @@ from typing import NoReturn
 
 from attrs import frozen
 
-from harness.process import (
+from harness.workers.process import (
     PID,
     die_with_parent,
     end_record,

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from attrs import evolve
 
 from harness.errors import HarnessError, unknown
-from harness.layouts import Layout, recognize, unit_of
 from harness.quantities import LETTERS
-from harness.sources import Query, Table, add_carbon, checked_units, resolve
+from harness.sources.layouts import Layout, recognize, unit_of
+from harness.sources.table import Query, Table, add_carbon, checked_units, resolve
 from harness.tables import plain
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from harness.bounds import Bounds
+from harness.scoring.bounds import Bounds
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.process import (
+from harness.workers.handle import Wakes, Worker, wait_readable
+from harness.workers.process import (
     PID,
     block_signals,
     describe_end,
@@ -27,7 +28,6 @@ from harness.process import (
     read_frame,
     write_frame,
 )
-from harness.worker_handle import Wakes, Worker, wait_readable
 
 __all__ = ["Launcher", "Method", "Wakes", "Worker", "describe_end"]
 
@@ -159,7 +159,7 @@ class _Server:
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
         with theirs:
-            self._process = _start_python("harness.forkserver", theirs)
+            self._process = _start_python("harness.workers.forkserver", theirs)
 
     def prepare(self, preload: list[str], setup: tuple[str, bytes], wake: Wakes | None) -> tuple[list[str], str | None]:
         """Have the modules imported and *setup* called; return what to tell and why not to fork, if so.
@@ -212,7 +212,7 @@ def _spawn(setup: tuple[str, bytes], target: str, payload: bytes) -> Worker:
     channel, its_channel = socket.socketpair()
     status, its_status = socket.socketpair()
     with its_channel:
-        process = _start_python("harness.process", its_channel)
+        process = _start_python("harness.workers.process", its_channel)
     threading.Thread(target=_reap, args=[process, its_status], name=f"reaper-{process.pid}", daemon=True).start()
     return Worker(process.pid, channel, status, _hand_over(channel, setup, target, payload))
 

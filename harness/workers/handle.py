@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from selectors import EVENT_READ, DefaultSelector
 from typing import Protocol
 
-from harness.process import END, signal_group, take_frame
+from harness.workers.process import END, signal_group, take_frame
 
 # How long the kernel may take for what SIGKILL promises; a process that waits for a broken device takes for ever.
 KILL_SECONDS = 10.0

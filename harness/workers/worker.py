@@ -13,7 +13,6 @@ from typing import Any
 from attrs import define, field
 
 from harness.errors import DivergedError, HarnessError
-from harness.executor import Job
 from harness.hookspecs import hookimpl
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
@@ -21,6 +20,7 @@ from harness.specs import IMAGE_TASKS
 from harness.stack import MeterStack, Window
 from harness.weights import file_digest, file_of_weights, weights_of
 from harness.wire import decode, encode
+from harness.workers.executor import Job
 
 Send = Callable[[bytes], None]
 Metered = Callable[[str], AbstractContextManager[Window]]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.curve_table import EPOCH, Curve, Curves, incomplete
 from harness.errors import HarnessError, unknown
 from harness.pepr import Floats
 from harness.quantities import RESOURCE_UNITS, resource_name
 from harness.records import Reading
-from harness.sources import Query
-from harness.store_reading import open_reader
-from harness.store_source import Row, chosen_trials, label_trials, measured
+from harness.sources.curve_table import EPOCH, Curve, Curves, incomplete
+from harness.sources.stored import Row, chosen_trials, label_trials, measured
+from harness.sources.table import Query
+from harness.store.reading import open_reader
 
 # trial -> epoch -> resource -> reading
 Epochs = Mapping[str, Mapping[int, Mapping[str, Reading]]]

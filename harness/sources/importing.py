@@ -9,14 +9,15 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from harness.csv_source import load_csv, read_header
 from harness.errors import HarnessError
-from harness.imported import Imported, Row
-from harness.importers import codecarbon_trials, pepr_trials, timm_trials
-from harness.layouts import recognize
 from harness.records import Event, Started, StudyRecord
-from harness.sources import Query, read_source
-from harness.store import Store
+from harness.sources.imported import Imported, Row
+from harness.sources.importers import codecarbon_trials, pepr_trials, timm_trials
+from harness.sources.layouts import recognize
+from harness.sources.source import read_source
+from harness.sources.table import Query
+from harness.sources.tabular import load_csv, read_header
+from harness.store.store import Store
 
 _KINDS = "the PePR authors' all_results.csv, timm's results-*.csv or CodeCarbon's emissions.csv"
 
