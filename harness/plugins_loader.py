@@ -71,6 +71,8 @@ class Plugins:
     known: dict[str, Plugin] = field(factory=dict)
     faults: list[str] = field(factory=list)
     on_fault: Callable[[str], object] = lambda fault: None
+    # The stranger's plugin whose trial is being run, so that what it raises can be told with its name.
+    acting: Plugin | None = None
     _muted: set[tuple[str, str]] = field(factory=set)
 
     def call_each(self, hook: str, passing: tuple[type[BaseException], ...] = (), **arguments: Any) -> Iterator[Any]:

@@ -89,6 +89,7 @@ def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
         show.planned(plan.trials, plan.to_run)
         if not plan.to_run:
             return RunResult(study.store, plan.trials)
+        show.tell("checking the models (this starts torch)")
         _check(plan.jobs(study), executor)
         told = _tell_notes(executor, show)
         with Store.open(study.store) as store:

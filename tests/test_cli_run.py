@@ -86,7 +86,7 @@ def test_reading_that_is_asked_for_now_and_lacks_is_metered() -> None:
 @pytest.mark.parametrize(
     ("model", "status", "reason"),
     [
-        ("raise", "failed", "ValueError: no good"),
+        ("raise", "failed", "ValueError: no good, in plugin 'chaos' (module ?)"),
         ("exit", "failed", "SystemExit: 3"),
         ("base", "failed", "_Odd: odd"),
         ("nonsense", "failed", "TypeError: 'chaos' gave {'accuracy': 3}"),

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+from harness.records import Started
 
 Install = Callable[..., None]
 
@@ -215,3 +216,48 @@ def test_importing_the_loader_and_listing_imports_no_heavy_package() -> None:
         "heavy = {'torch', 'timm', 'numpy', 'pandas', 'scipy', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_meter_whose_resources_are_no_tuple_is_the_plugins_fault(install: Install) -> None:
+    install("comma", METER.format(name="x").replace('("xs",)', '("xs")'))
+
+    plugins = load_plugins(PluginChoice())
+    assert "x" not in plugins.registry.meters.entries
+    assert "write ('xs',)" in plugins.faults[0]
+
+
+def test_hook_wrapper_is_refused_and_named(install: Install) -> None:
+    code = "@hookimpl(wrapper=True)\ndef harness_trial_event(event): return (yield)"
+    install("wrapper", f"from harness.hookspecs import hookimpl\n{code}")
+
+    assert "harness_trial_event is a hook wrapper" in load_plugins(PluginChoice()).faults[0]
+
+
+def test_unknown_denied_plugin_is_one_line_with_the_nearest() -> None:
+    with pytest.raises(HarnessError, match="unknown plugin 'digit'; did you mean 'digits'"):
+        load_plugins(PluginChoice(denied=("digit",)))
+
+
+@pytest.mark.parametrize("error", ["HarnessError('x')", "GeneratorExit('x')", "SystemExit('x')", "ValueError('x')"])
+def test_listener_that_raises_is_told_once_and_left_out_from_then_on(install: Install, error: str) -> None:
+    code = "from harness.errors import HarnessError\nfrom harness.hookspecs import hookimpl\n"
+    install("loud", f"{code}@hookimpl\ndef harness_trial_event(event): raise {error}")
+    told: list[str] = []
+    plugins = load_plugins(PluginChoice(), on_fault=told.append)
+    for _ in range(3):
+        plugins.tell(Started("key", 1, "spawn"))
+
+    assert 1 == len(told)
+    assert "'loud' (dist-loud 1.0) raised in harness_trial_event" in told[0]
+
+
+def test_word_of_a_plugin_to_the_user_goes_through_where_a_name_is_resolved() -> None:
+    with pytest.raises(HarnessError, match="names no model"):
+        load_plugins().registry.model("timm:")
+
+
+def test_one_plugin_that_registers_a_name_twice_is_named_once(install: Install) -> None:
+    install("twice", METER.format(name="x") + '    register("x", Meter, resources=("xs",))\n')
+
+    with pytest.raises(HarnessError, match="plugin 'twice' registers meter 'x' twice"):
+        load_plugins(PluginChoice())

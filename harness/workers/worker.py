@@ -50,6 +50,7 @@ def run_job(job: Job, report: Callable[[Event], None]) -> None:
             report(Failed(job.trial.key, "failed", f"{what} has not returned for {seconds:.0f} s"))
         os._exit(0 if ended else 1)
 
+    plugins: Plugins | None = None
     try:
         plugins = loaded_plugins(job.plugins)
         plugins.manager.register(ImageClassification(plugins, job), "image-classification")
@@ -59,7 +60,8 @@ def run_job(job: Job, report: Callable[[Event], None]) -> None:
             ended = True
     except BaseException as error:
         if not ended:
-            report(Failed(job.trial.key, _status(error), _reason(error), _detail(error)))
+            where = f", in plugin {plugins.acting}" if plugins is not None and plugins.acting is not None else ""
+            report(Failed(job.trial.key, _status(error), _reason(error) + where, _detail(error)))
 
 
 def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callable[[Event], None]) -> Finished:
@@ -88,6 +90,7 @@ def _outcome(job: Job, plugins: Plugins, taken: Taken, report: Callable[[Event],
         report(_checked(event, job.trial.key))
 
     for implementation in reversed(plugins.manager.hook.harness_run_trial.get_hookimpls()):
+        plugins.acting = plugins.known.get(implementation.plugin_name)
         given = {"trial": job.trial, "window": taken.window, "report": epoch}
         outcome = implementation.function(**{name: given[name] for name in implementation.argnames})
         if outcome is None:
