@@ -69,7 +69,19 @@ def _trial_columns() -> list[str]:
     from harness.records import Setting
 
     setting = [field.name for field in attrs.fields(Setting)]
-    known = ("trial", "model", "dataset", "seed", "task", "status", "attempt", "accepted", "performance", "reason")
+    known = (
+        "trial",
+        "model",
+        "dataset",
+        "seed",
+        "task",
+        "weights_tag",
+        "status",
+        "attempt",
+        "accepted",
+        "performance",
+        "reason",
+    )
     return [*known, "origin", "started", "finished", "start_method", *setting, "metrics", "facts", "study"]
 
 

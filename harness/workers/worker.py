@@ -98,6 +98,7 @@ def _outcome(job: Job, plugins: Plugins, taken: Taken, report: Callable[[Event],
         if not isinstance(outcome, Mapping) or not isinstance(outcome.get("performance"), (int, float)):
             raise TypeError(f"{implementation.plugin_name!r} gave {outcome!r}, not a mapping with a performance")
         return outcome
+    plugins.acting = None
     raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; name one that does with --plugin")
 
 
