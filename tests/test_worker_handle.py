@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from launching import all_messages, first_message, methods, survivors
 
 from harness.interruption import Stop, stop_on_signals
+from harness.workers import handle
 from harness.workers.launcher import Launcher
-from harness.workers.process import describe_end, take_frame
+from harness.workers.process import END, describe_end, take_frame
 
 
 @pytest.fixture(scope="module", params=methods)
@@ -242,3 +244,18 @@ def test_worker_that_leaves_nothing_behind_is_not_told_of(launch):
     all_messages(worker)
 
     assert not worker.left_behind
+
+
+def test_kill_waits_for_the_word_of_an_end_that_is_still_on_the_way(monkeypatch):
+    pairs = [socket.socketpair() for _ in range(3)]
+    (channel, its_channel), (status, its_status), (lifeline, its_lifeline) = pairs
+    # The server has reaped the worker, so that no process is left to signal, and is about to tell.
+    monkeypatch.setattr(handle, "signal_group", lambda group, signum: False)
+    threading.Timer(0.1, lambda: its_status.send(END.pack(0, False))).start()
+    worker = handle.Worker(123456, channel, status, lifeline)
+    worker.kill()
+
+    assert worker.returncode == 0
+    assert -1 == channel.fileno() == status.fileno() == lifeline.fileno()
+    for end in (its_channel, its_status, its_lifeline):
+        end.close()

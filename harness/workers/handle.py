@@ -68,8 +68,9 @@ class Worker:
 
         `returncode` stays None if it does not end within `KILL_SECONDS`: it is stuck in the kernel.
         """
-        if self._signal(signal.SIGKILL):
-            self._await_end(KILL_SECONDS)
+        self._signal(signal.SIGKILL)
+        # Also where there was none left to signal: the word of its end may still be on the way.
+        self._await_end(KILL_SECONDS)
 
     def _signal(self, signum: int) -> bool:
         """Signal the group; False if the worker has ended: its number may be another's by now."""
