@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve
 
+from harness.meter import ENERGY_PARTS, NET
 from harness.records import SOURCES, Missing, Reading
 
 JOULES_PER_KWH = 3.6e6
-# Domains that do not overlap. The psys domain contains the package, so it is never added.
-ENERGY_PARTS = ("energy_gpu", "energy_cpu", "energy_dram")
 
 
 def derive(
@@ -22,7 +21,8 @@ def derive(
     """Return what follows from the *readings* and *missing* of ONE window: (derived readings, what cannot be derived).
 
     Only totals (`device` None) count, and of two meters of one resource the first. `energy` is the sum of those of
-    `energy_gpu`, `energy_cpu`, `energy_dram` that were asked for; one of them missing, it is missing. `memory` is
+    `energy_gpu`, `energy_cpu`, `energy_dram` that were asked for; one of them missing, it is missing. So it is with
+    `energy_net`, what they took beyond the idle power. `memory` is
     `memory_cuda` where the trial ran on CUDA (*device_kind*; None: where CUDA memory was used), else `memory_host`.
     `carbon` [g] is `energy` [J] / 3.6e6 x *pue* x `carbon_intensity` [g/kWh]. A derived reading carries the worst
     source of its parts.
@@ -31,7 +31,7 @@ def derive(
     gaps = _first_gaps(missing, totals)
     found: list[Reading] = []
     lost: list[Missing] = []
-    for result in (_memory(totals, gaps, device_kind), _energy(totals, gaps)):
+    for result in (_memory(totals, gaps, device_kind), _energy(totals, gaps), _energy(totals, gaps, NET)):
         _keep(result, found, lost)
     totals |= {reading.resource: reading for reading in found}
     gaps |= {gap.resource: gap for gap in lost}
@@ -72,16 +72,17 @@ def _memory(totals: dict[str, Reading], gaps: dict[str, Missing], device_kind: s
     return _gap("memory", gaps[part]) if part in gaps else None
 
 
-def _energy(totals: dict[str, Reading], gaps: dict[str, Missing]) -> Reading | Missing | None:
-    parts = [totals[name] for name in ENERGY_PARTS if name in totals]
-    absent = [gaps[name] for name in ENERGY_PARTS if name in gaps]
+def _energy(totals: dict[str, Reading], gaps: dict[str, Missing], suffix: str = "") -> Reading | Missing | None:
+    names = [name + suffix for name in ENERGY_PARTS]
+    parts = [totals[name] for name in names if name in totals]
+    absent = [gaps[name] for name in names if name in gaps]
     if absent:
-        return _gap("energy", absent[0])
+        return _gap("energy" + suffix, absent[0])
     if not parts:
         return None
 
     total = sum(part.value for part in parts)
-    return _from_parts("energy", "J", total, sum(part.uncertainty for part in parts), parts)
+    return _from_parts("energy" + suffix, "J", total, sum(part.uncertainty for part in parts), parts)
 
 
 def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) -> Reading | Missing | None:
@@ -97,7 +98,8 @@ def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) ->
     scale = pue / JOULES_PER_KWH
     grams = energy.value * intensity.value * scale
     high = (energy.value + energy.uncertainty) * (intensity.value + intensity.uncertainty) * scale
-    return _from_parts("carbon", "g", grams, high - grams, [energy, intensity])
+    carbon = _from_parts("carbon", "g", grams, high - grams, [energy, intensity])
+    return carbon if pue == 1 else evolve(carbon, note=f"{carbon.note}, with a PUE of {pue:g}")
 
 
 def _gap(resource: str, cause: Missing) -> Missing:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from harness.records import Event, Trial
     from harness.specs import DatasetSpec, ModelSpec
-    from harness.stack import Window
+    from harness.window import Window
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -22,7 +22,9 @@ hookimpl = pluggy.HookimplMarker("harness")
 
 @hookspec
 def harness_register_meters(register: Callable[..., None]) -> None:
-    """Call `register(name, factory, resources=(...))` once for each meter; `factory(options)` gives the meter."""
+    """Call `register(name, factory, resources=(...))` once for each meter; `factory(options)` gives the meter.
+
+    `options=(...)` may name those options that change how it reads."""
 
 
 @hookspec

@@ -51,6 +51,11 @@ class Stop:
         os.close(self._write)
 
 
+def block_signals() -> None:
+    """Leave every signal to the other threads: Python's handlers run in the main thread, which must wake for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
     """Yield a `Stop` that SIGINT, SIGTERM and SIGHUP ask; the handlers before are put back afterwards.

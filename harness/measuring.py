@@ -7,13 +7,15 @@ import functools
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+from harness.errors import HarnessError, unknown
 from harness.plugins_loader import load_plugins
 from harness.registry import Registry
-from harness.stack import MeterStack, Window
+from harness.stack import MeterStack
+from harness.window import Window
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,21 +32,35 @@ class SharedMeters:
         self._registry = registry
         self._lock = threading.Lock()
         self._stack: MeterStack | None = None
+        self._options: dict[str, Mapping[str, Any]] = {}
         self._pid = 0
 
-    def stack(self, names: Sequence[str]) -> MeterStack:
-        """Return the stack with the meters *names* open.
+    def stack(self, names: Sequence[str], options: Mapping[str, Any]) -> MeterStack:
+        """Return the stack with the meters *names* open, made with *options* if this is their first use.
 
-        Raises HarnessError for a meter that is unknown or does not work here.
+        Raises HarnessError for a meter that is unknown, does not work here or is open with other options.
         """
         with self._lock:
             if self._stack is None or self._pid != os.getpid():
-                self._stack, self._pid = MeterStack().__enter__(), os.getpid()
+                self._stack, self._pid, self._options = MeterStack().__enter__(), os.getpid(), {}
                 atexit.register(self._stack.close)
             fresh = [name for name in names if name not in self._stack]
-            self._registry().check_meters(fresh)
-            self._stack.add(self._registry().create_meters(fresh))
+            self._registry().check_meters(fresh, options)
+            self._refuse_others(set(names).difference(fresh), options)
+            made = self._registry().create_meters(fresh, {**options, "sampler": self._stack.sampler})
+            self._stack.add(made)
+            self._options |= {name: dict(options) for name in fresh}
             return self._stack
+
+    def _refuse_others(self, names: set[str], options: Mapping[str, Any]) -> None:
+        for name in sorted(names):
+            for option in self._registry().meters.get(name).options:
+                before = self._options[name].get(option)
+                if options.get(option, before) != before:
+                    raise HarnessError(
+                        f"meter {name!r} is open in this process with {option} {before!r}, not {options[option]!r}; "
+                        f"give it at the first use of the meter"
+                    )
 
 
 @functools.cache
@@ -56,27 +72,49 @@ _meters = SharedMeters(_default_registry)
 
 
 @contextmanager
-def measure(*meters: str) -> Iterator[Window]:
+def measure(*meters: str, sharp: bool = True, pue: float = 1.0, **options: Any) -> Iterator[Window]:
     """Meter the block with *meters* (default: every one that works here) and yield its window.
 
     After the block, `window["time"].value` is a reading, `window.readings` holds them all and `window.missing` what
-    could not be read. Raises HarnessError for a meter that is unknown or does not work here.
+    could not be read; `window.lap()` in it ends a lap, whose readings have an `epoch`. Also when the block raises.
+
+    Args:
+        meters: their names.
+        sharp: place the edges within the steps of counters, for which the block begins, and this returns, up to a
+            tenth of a second later; False reads and returns at once, with wider error bars.
+        pue: power usage effectiveness, for carbon.
+        options: those of meters: `sample_period` [s], `cpu_watts` [W of one busy core], `location` such as "DK",
+            `carbon_intensity` [g/kWh]. They hold from the first use of a meter in a process.
+
+    Raises HarnessError for a meter that is unknown or does not work here.
     """
-    names = list(meters) or _default_registry().automatic_meters()[0]
-    with _meters.stack(names).window(names) as window:
+    registry = _default_registry()
+    known = {option for entry in registry.meters.entries.values() for option in entry.value.options}
+    for option in options.keys() - known:
+        raise unknown("option of measure()", option, {"sharp", "pue", *known})
+    names = list(meters) or registry.automatic_meters(options)[0]
+    with _meters.stack(names, options).window(names, sharp=sharp, pue=pue) as window:
         yield window
 
 
-def measured(*meters: str, report: Callable[[Window], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Return a decorator that meters every call of a function and gives each call's window to *report*."""
+def measured(
+    *meters: str, report: Callable[[Window], Any], **options: Any
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator that meters every call of a function and gives each call's window to *report*.
+
+    Also that of a call that raises. *options* are those of `measure`.
+    """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-            with measure(*meters) as window:
-                result = function(*args, **kwargs)
-            report(window)
-            return result
+            window: Window | None = None
+            try:
+                with measure(*meters, **options) as window:
+                    return function(*args, **kwargs)
+            finally:
+                if window is not None:
+                    report(window)
 
         return wrapper
 

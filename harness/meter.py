@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -11,13 +11,15 @@ from harness.records import Missing, Reading
 
 Readings = Iterable[Reading | Missing]
 
+# Energy domains that do not overlap, so that `energy` is their sum. The psys domain contains the package.
+ENERGY_PARTS = ("energy_gpu", "energy_cpu", "energy_dram")
+# What follows a resource's name for what was used beyond the idle power before the trial.
+NET = "_net"
 # The unit of each resource that the harness knows; a plugin's own resource may have any unit.
-UNITS: Mapping[str, str] = {
+RESOURCE_UNITS: Mapping[str, str] = {
     "time": "s",
-    "energy": "J",
-    "energy_gpu": "J",
-    "energy_cpu": "J",
-    "energy_dram": "J",
+    **{f"{name}{suffix}": "J" for suffix in ("", NET) for name in ("energy", *ENERGY_PARTS)},
+    "energy_psys": "J",
     "memory": "B",
     "memory_host": "B",
     "memory_cuda": "B",
@@ -40,8 +42,11 @@ class Meter(Protocol):
     """Something that measures resources over windows. A window is two marks; laps are the marks between.
 
     A meter is opened once per process and shared by every window, nested and concurrent ones too. The stack that
-    calls it takes one edge at a time, so a meter needs no lock of its own, and guards every call: a meter that raises
-    loses its own readings, with the reason.
+    calls it takes one edge at a time, and reads one window at a time, perhaps while an edge is taken. It guards every
+    call: a meter that raises loses its own readings, with the reason.
+
+    A meter may have three methods more: `settle` and `sharpen` (see `SharpMeter`), and `facts() -> Mapping[str, Any]`,
+    plain data on its devices to be stored beside the readings, asked for before it is closed.
     """
 
     def unavailable(self) -> str | None:
@@ -64,6 +69,17 @@ class Meter(Protocol):
         """Let go of what `open` took."""
 
 
+@runtime_checkable
+class SharpMeter(Protocol):
+    """What a meter has beside `Meter` if, in sharp windows, it can place edges more finely than its device counts."""
+
+    def settle(self) -> None:
+        """Wait, before the first edge of a window, until the next edge can be placed; for a small part of a second."""
+
+    def sharpen(self, mark: Any, /) -> None:
+        """Begin to gather, in the background, what places *mark* better. Called after all meters are marked; cheap."""
+
+
 @frozen
 class StackedMeter:
     """A meter with the name and the resources it was registered with."""
@@ -73,6 +89,10 @@ class StackedMeter:
     resources: tuple[str, ...]
 
 
+# Takes the options that were asked for. Beside plain data (`sample_period` [s], `cpu_watts` [W], `location`,
+# `carbon_intensity` [g/kWh], `pid` of a process to be metered in place of this one), each absent unless given, it finds
+# "sampler", the process's `harness.sampler.Sampler`, and "intensity_at", which asks the plugins for
+# `harness_carbon_intensity(location, when)`.
 MeterFactory = Callable[[Mapping[str, Any]], Meter]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
@@ -191,6 +191,9 @@ def load_plugins(choice: PluginChoice | None = None, on_fault: Callable[[str], o
     plugins.registry.resolve_dataset = lambda name: plugins.call_first(
         "harness_resolve_dataset", DatasetSpec, name=name
     )
+    plugins.registry.intensity_at = lambda location, when: plugins.call_first(
+        "harness_carbon_intensity", Mapping, location=location, when=when
+    )
     plugins.register_all()
     return plugins
 
@@ -272,10 +275,13 @@ def _own_distribution() -> tuple[str, str]:
 def _register(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., None]:
     """Return the `register` of a hook: it checks what it is given and puts (name, value) into *brought*."""
 
-    def meter(name: str, factory: Callable[..., Any], resources: Iterable[str] = ()) -> None:
-        if isinstance(resources, str):
-            raise TypeError(f"resources is a tuple of names, not {resources!r}; write ({resources!r},)")
-        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources))))
+    def meter(
+        name: str, factory: Callable[..., Any], resources: Iterable[str] = (), options: Iterable[str] = ()
+    ) -> None:
+        for argument, names in (("resources", resources), ("options", options)):
+            if isinstance(names, str):
+                raise TypeError(f"{argument} is a tuple of names, not {names!r}; write ({names!r},)")
+        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources), tuple(options))))
 
     def spec(value: Any) -> None:
         if not isinstance(value, _SPECS[kind]):

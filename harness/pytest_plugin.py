@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from harness.stack import Window
+    from harness.window import Window
 
 
 @pytest.fixture

@@ -39,20 +39,6 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 # The letters of the paper: PePR-E, -C, -D, -M, -T.
 LETTERS = {"E": "energy", "C": "carbon", "D": "data", "M": "memory", "T": "time"}
-RESOURCE_UNITS = {
-    "energy": "J",
-    "energy_gpu": "J",
-    "energy_cpu": "J",
-    "energy_dram": "J",
-    "carbon": "g",
-    "carbon_intensity": "g/kWh",
-    "data": "samples",
-    "memory": "B",
-    "memory_cuda": "B",
-    "memory_cuda_reserved": "B",
-    "memory_host": "B",
-    "time": "s",
-}
 _SHOWN = {
     "J": ("kWh", "Wh", "J"),
     "B": ("GiB", "MiB", "KiB", "B"),

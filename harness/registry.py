@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
@@ -13,6 +14,7 @@ from harness.meter import Meter, MeterFactory, StackedMeter
 from harness.specs import DatasetSpec, ModelSpec
 
 T = TypeVar("T")
+IntensityAt = Callable[[str | None, datetime.datetime], Mapping[str, Any] | None]
 
 
 @frozen
@@ -26,10 +28,11 @@ class Entry(Generic[T]):
 
 @frozen
 class MeterEntry:
-    """How to make a meter, and the resources it reads."""
+    """How to make a meter, the resources it reads, and the names of the options that change how it reads them."""
 
     factory: MeterFactory
     resources: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
 @define
@@ -62,7 +65,8 @@ class Table(Generic[T]):
 class Registry:
     """All that plugins have registered.
 
-    `resolve_model` and `resolve_dataset` ask the plugins for names that no list holds.
+    `resolve_model` and `resolve_dataset` ask the plugins for names that no list holds, `intensity_at` for the carbon
+    intensity at a location and time.
     """
 
     meters: Table[MeterEntry] = Factory(lambda: Table("meter"))
@@ -72,6 +76,7 @@ class Registry:
     scores: Table[Callable[..., Any]] = Factory(lambda: Table("score"))
     resolve_model: Callable[[str], ModelSpec | None] = lambda name: None
     resolve_dataset: Callable[[str], DatasetSpec | None] = lambda name: None
+    intensity_at: IntensityAt = lambda location, when: None
 
     def model(self, name: str) -> ModelSpec:
         """Return the model *name*, listed or resolved; raises HarnessError with the nearest names."""
@@ -109,7 +114,7 @@ class Registry:
         Raises HarnessError for one that is unknown.
         """
         entries = {name: self.meters.get(name) for name in names}
-        return [StackedMeter(name, e.factory(options or {}), e.resources) for name, e in entries.items()]
+        return [StackedMeter(name, e.factory(self._with_hook(options)), e.resources) for name, e in entries.items()]
 
     def check_meters(self, names: Iterable[str], options: Mapping[str, Any] | None = None) -> None:
         """Raise HarnessError for a meter that is unknown or does not work here: what, why, and what would."""
@@ -140,12 +145,15 @@ class Registry:
     def meter_unavailable(self, name: str, options: Mapping[str, Any] | None = None) -> str | None:
         """Return why the meter *name* does not work here, or None. A meter that raises does not work."""
         try:
-            meter: Meter = self.meters.get(name).factory(options or {})
+            meter: Meter = self.meters.get(name).factory(self._with_hook(options))
             return meter.unavailable()
         except KeyboardInterrupt:
             raise  # the user's Ctrl-C
         except BaseException as error:
             return f"{type(error).__name__}: {error}"
+
+    def _with_hook(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        return {"intensity_at": self.intensity_at, **(options or {})}
 
     def _tagged(self, tag: str) -> list[str]:
         found = [entry.name for entry in self.models.entries.values() if tag in entry.value.tags]

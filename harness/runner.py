@@ -54,6 +54,10 @@ class Plan:
                 weights_dir=str(study.weights_dir) if study.weights_dir else None,
                 download=study.download,
                 timeout=study.timeout,
+                meter_options=study.meter_options,
+                sharp=study.sharp,
+                pue=study.pue,
+                baseline=study.baseline,
             )
             for trial in self.trials
             if trial.key in self.to_run
@@ -128,11 +132,11 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
     Raises HarnessError for one that is unknown or does not work here.
     """
     named = [name for name in study.meters if name != "auto"]
-    registry.check_meters(named)
+    registry.check_meters(named, study.meter_options)
     if "auto" not in study.meters:
         return list(dict.fromkeys(named))
 
-    automatic, left_out = registry.automatic_meters()
+    automatic, left_out = registry.automatic_meters(study.meter_options)
     for name, reason in left_out.items():
         if name not in named:
             show.tell(f"meter {name!r} is left out: {reason}")

@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from harness.derive import derive
-from harness.meter import StackedMeter, edge_order
+from harness.meter import SharpMeter, StackedMeter, edge_order
 from harness.records import Missing, Reading
+from harness.sampler import Sampler
 from harness.watchdog import HANG_SECONDS, Watchdog
+from harness.window import Window
 
 _log = logging.getLogger(__name__)
 
@@ -33,24 +34,30 @@ class _Fault:
 
 @frozen
 class Marks:
-    """One edge of all meters: the clock [ns, monotonic] and each meter's mark or fault."""
+    """One edge of all meters: the clock [ns, monotonic], each meter's mark or fault, and what taking it cost [s]."""
 
     clock: int
     marks: Mapping[str, Any]
+    seconds: Mapping[str, float]
 
 
 class MeterStack:
     """Opens meters once and takes windows with them.
 
     Each call of a meter is guarded: one that raises loses its own readings, with the reason, nobody else's. A call
-    that hangs is named by `on_hang(what, seconds)` from the watchdog's thread.
+    that hangs is named by `on_hang(what, seconds)` from the watchdog's thread. `sampler` is the background thread that
+    meters share.
     """
 
     def __init__(self, on_hang: Callable[[str, float], None] | None = None) -> None:
         self._meters: dict[str, StackedMeter] = {}
         self._lost: dict[str, _Fault] = {}
-        self._lock = threading.RLock()
+        # Two locks: reading a sharp window waits for its devices, and must not hold up the edges of others.
+        self._marking = threading.RLock()
+        self._reading = threading.RLock()
         self._dog = Watchdog(on_hang or _warn_of_hang)
+        self.sampler = Sampler(self._dog)
+        self.open_windows: set[int] = set()
 
     def __enter__(self) -> MeterStack:
         self._dog.open()
@@ -63,7 +70,7 @@ class MeterStack:
 
     def add(self, meters: Iterable[StackedMeter]) -> None:
         """Open *meters* that are not yet here. One that is unavailable or raises is lost for good, with the reason."""
-        with self._lock:
+        with self._marking:
             for stacked in meters:
                 if stacked.name not in self._meters:
                     self._meters[stacked.name] = stacked
@@ -74,35 +81,52 @@ class MeterStack:
 
     def close(self) -> None:
         """Close every meter that was opened, the last first."""
-        with self._lock:
+        with self._reading, self._marking:
             for stacked in reversed(self._meters.values()):
                 if stacked.name not in self._lost:
                     self._guarded(stacked, "close", stacked.meter.close)
             self._meters.clear()
+        self.sampler.close()
         self._dog.close()
 
-    def edge(self, edge: Edge, names: Sequence[str] | None = None) -> Marks:
+    def edge(
+        self, edge: Edge, names: Sequence[str] | None = None, *, sharp: bool = False, settle: bool = True
+    ) -> Marks:
         """Take one edge of the meters *names* (None: of all). What a meter raises is kept in its place.
 
-        Waits for the device at the first and the last edge of a window, not at a lap.
+        Waits for the device at the first and the last edge of a window, not at a lap; before the first of a *sharp*
+        window, where *settle*, also for meters that then know better when it begins.
         """
         if edge != "lap":
             synchronize()
-        with self._lock:
+        with self._marking:
             chosen = [self._meters[name] for name in (self._meters if names is None else names)]
-            chosen.sort(key=lambda stacked: edge_order(stacked.resources))
-            if edge == "start":
-                marks = {stacked.name: self._mark(stacked) for stacked in chosen}
-                return Marks(time.monotonic_ns(), marks)
-            clock = time.monotonic_ns()
-            return Marks(clock, {stacked.name: self._mark(stacked) for stacked in reversed(chosen)})
+        chosen.sort(key=lambda stacked: edge_order(stacked.resources))
+        if sharp and settle and edge == "start":
+            self._settle(chosen)
+        with self._marking:
+            taken = self._take(chosen) if edge == "start" else self._take(reversed(chosen), clock=time.monotonic_ns())
+        if sharp:
+            self._sharpen(chosen, taken)
+        return taken
+
+    def _take(self, chosen: Iterable[StackedMeter], clock: int | None = None) -> Marks:
+        """Mark the meters in this order, and the clock after them unless it was read before."""
+        marks: dict[str, Any] = {}
+        seconds: dict[str, float] = {}
+        before = time.perf_counter()
+        for stacked in chosen:
+            marks[stacked.name] = self._mark(stacked)
+            after = time.perf_counter()
+            seconds[stacked.name], before = after - before, after
+        return Marks(time.monotonic_ns() if clock is None else clock, marks, seconds)
 
     def between(self, start: Marks, stop: Marks, **labels: Any) -> tuple[list[Reading], list[Missing]]:
         """Return the readings from *start* to *stop* and what is missing, both with *labels* (trial, phase, epoch)."""
         readings: list[Reading] = []
         missing: list[Missing] = []
-        with self._lock:
-            for stacked in [self._meters[name] for name in self._meters if name in start.marks]:
+        with self._reading:
+            for stacked in [self._meters[name] for name in list(self._meters) if name in start.marks]:
                 for record in self._of_one(stacked, start, stop):
                     if isinstance(record, Reading):
                         readings.append(
@@ -113,13 +137,26 @@ class MeterStack:
         return readings, missing
 
     @contextmanager
-    def window(self, names: Sequence[str] | None = None, **labels: Any) -> Iterator[Window]:
+    def window(
+        self, names: Sequence[str] | None = None, *, sharp: bool = False, pue: float = 1.0, **labels: Any
+    ) -> Iterator[Window]:
         """Meter the block with the meters *names* (None: all). The readings are there after it, also when it raises."""
-        window = Window(self, names, labels)
+        window = Window(self, names, labels, sharp=sharp, pue=pue)
         try:
             yield window
         finally:
             window.stop()
+
+    def facts(self) -> dict[str, Mapping[str, Any]]:
+        """Return what each meter that has something to say tells of its devices, by the meter's name."""
+        told: dict[str, Mapping[str, Any]] = {}
+        with self._reading:
+            for stacked in self._meters.values():
+                facts = getattr(stacked.meter, "facts", None)
+                if facts is not None and stacked.name not in self._lost:
+                    answer = self._guarded(stacked, "facts", facts)
+                    told[stacked.name] = {"fault": answer.reason} if isinstance(answer, _Fault) else dict(answer)
+        return told
 
     def _open(self, stacked: StackedMeter) -> None:
         result = self._guarded(stacked, "unavailable", stacked.meter.unavailable)
@@ -127,6 +164,17 @@ class MeterStack:
             result = self._guarded(stacked, "open", stacked.meter.open)
         if result is not None:
             self._lost[stacked.name] = result if isinstance(result, _Fault) else _Fault(str(result))
+
+    def _settle(self, chosen: Iterable[StackedMeter]) -> None:
+        for stacked in chosen:
+            if stacked.name not in self._lost and isinstance(stacked.meter, SharpMeter):
+                self._guarded(stacked, "settle", stacked.meter.settle)
+
+    def _sharpen(self, chosen: Iterable[StackedMeter], taken: Marks) -> None:
+        for stacked in chosen:
+            meter, mark = stacked.meter, taken.marks[stacked.name]
+            if isinstance(meter, SharpMeter) and not isinstance(mark, _Fault):
+                self._guarded(stacked, "sharpen", partial(meter.sharpen, mark))
 
     def _mark(self, stacked: StackedMeter) -> Any:
         if stacked.name in self._lost:
@@ -146,7 +194,7 @@ class MeterStack:
         return [*result, *(Missing(resource, "the meter gave no total for it") for resource in silent)]
 
     def _guarded(self, stacked: StackedMeter, operation: str, call: Callable[[], Any]) -> Any:
-        limit = HANG_SECONDS if operation == "mark" else SLOW_SECONDS
+        limit = HANG_SECONDS if operation in ("mark", "sharpen") else SLOW_SECONDS
         self._dog.begin(f"meter {stacked.name!r} in {operation}()", limit)
         try:
             return call()
@@ -156,58 +204,6 @@ class MeterStack:
             return _Fault(f"{operation}() raised {type(error).__name__}: {error}")
         finally:
             self._dog.end()
-
-
-class Window:
-    """A stretch that is being metered, or was: two edges, with the laps between them."""
-
-    def __init__(self, stack: MeterStack, names: Sequence[str] | None, labels: Mapping[str, Any]) -> None:
-        self._stack = stack
-        self._names = names
-        self._labels = dict(labels)
-        self._stopped = False
-        self.readings: list[Reading] = []
-        self.missing: list[Missing] = []
-        self._edges = [stack.edge("start", names)]
-
-    def lap(self) -> None:
-        """End a lap here and begin the next."""
-        self._edges.append(self._stack.edge("lap", self._names))
-
-    def stop(self) -> None:
-        """Take the last edge and read the meters: the whole window first, then each finished lap as an epoch."""
-        if self._stopped:
-            return
-
-        self._stopped = True
-        self._edges.append(self._stack.edge("stop", self._names))
-        self._read(self._edges[0], self._edges[-1], **self._labels)
-        laps = self._edges[:-1]
-        for number, (start, stop) in enumerate(pairwise(laps), start=1):
-            self._read(start, stop, **self._labels, epoch=number)
-
-    @property
-    def edges_ns(self) -> tuple[int, int]:
-        """The window's first and last edge on the monotonic clock [ns]."""
-        return self._edges[0].clock, self._edges[-1].clock
-
-    def __getitem__(self, resource: str) -> Reading:
-        """Return the total reading of *resource*, derived ones included.
-
-        Raises KeyError with the reason where it is missing.
-        """
-        whole = [reading for reading in self.readings if reading.epoch is None]
-        derived, lost = derive(whole, [gap for gap in self.missing if gap.epoch is None])
-        for reading in [*whole, *derived]:
-            if reading.resource == resource and reading.device is None:
-                return reading
-        reasons = [gap.reason for gap in [*self.missing, *lost] if gap.resource == resource]
-        raise KeyError(f"{resource}: {reasons[0] if reasons else 'no meter of this window reads it'}")
-
-    def _read(self, start: Marks, stop: Marks, **labels: Any) -> None:
-        readings, missing = self._stack.between(start, stop, **labels)
-        self.readings += readings
-        self.missing += missing
 
 
 def synchronize() -> None:

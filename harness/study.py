@@ -17,6 +17,10 @@ from harness.weights import weights_tag
 WEIGHTS = ("pretrained", "scratch")
 PRECISIONS = ("fp32", "bf16")
 DEVICES = ("cuda", "cpu")
+METER_OPTIONS = ("sample_period", "cpu_watts", "location", "carbon_intensity")
+# The most that each may be; those of `_OPTIONAL` may be None.
+_POSITIVE = {"lr": 1e6, "train_fraction": 1.0, "timeout": 1e9, "sample_period": 60.0, "cpu_watts": 1e4, "baseline": 1e5}
+_OPTIONAL = ("timeout", "cpu_watts", "baseline")
 
 
 @frozen
@@ -26,6 +30,11 @@ class Study:
     `models` are names, globs or `tag:NAME`; `meters` names, or "auto" for what works here; `weights` "pretrained" or
     "scratch"; `image_size` [pixels] None for the dataset's own; `device` "cuda", "cpu" or None for cuda where there is
     one; `timeout` in seconds for each trial.
+
+    For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
+    steps of counters; `sample_period` [s] of power where there is no counter; `cpu_watts` [W] of one busy core;
+    `location` (such as "DK") or `carbon_intensity` [g/kWh], and `pue`, for carbon; `baseline` [s] of idle power to be
+    metered before each trial, None for none.
     """
 
     models: tuple[str, ...]
@@ -47,6 +56,13 @@ class Study:
     data_dir: Path | None = None
     weights_dir: Path | None = None
     download: bool = False
+    sharp: bool = True
+    sample_period: float = 0.05
+    cpu_watts: float | None = None
+    location: str | None = None
+    carbon_intensity: float | None = None
+    pue: float = 1.0
+    baseline: float | None = None
     plugins: PluginChoice = field(factory=PluginChoice.from_environment)
 
     def __attrs_post_init__(self) -> None:
@@ -58,8 +74,17 @@ class Study:
             _refuse_unless_count(name, getattr(self, name), 1, 10**6)
         for seed in self.seeds:
             _refuse_unless_count("seed", seed, 0, 2**32 - 1)
-        for name, most in (("lr", 1e6), ("train_fraction", 1.0), ("timeout", 1e9)):
+        for name, most in _POSITIVE.items():
             _refuse_unless_positive(name, getattr(self, name), most)
+        _refuse_unless_in_range("pue", self.pue, 1.0, 1e3)
+        if self.carbon_intensity is not None:
+            _refuse_unless_in_range("carbon_intensity", self.carbon_intensity, 0.0, 1e5)
+
+    @property
+    def meter_options(self) -> dict[str, Any]:
+        """The options that meters are made with, as plain data; what was not given is left out."""
+        named = {name: getattr(self, name) for name in METER_OPTIONS}
+        return {name: value for name, value in named.items() if value is not None}
 
     def asked(self) -> dict[str, Any]:
         """Return the options as plain data, to be stored beside the results."""
@@ -74,11 +99,17 @@ def _refuse_unless_count(name: str, value: object, least: int, most: int) -> Non
 
 
 def _refuse_unless_positive(name: str, value: object, most: float) -> None:
-    if value is None and name == "timeout":
+    if value is None and name in _OPTIONAL:
         return
     # NaN fails the comparison too.
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= most:
         raise HarnessError(f"{name} must be above 0 and at most {most:g}, is {value!r}")
+
+
+def _refuse_unless_in_range(name: str, value: object, least: float, most: float) -> None:
+    # NaN fails the comparison too.
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
+        raise HarnessError(f"{name} must be from {least:g} to {most:g}, is {value!r}")
 
 
 def plan_trials(study: Study, registry: Registry, device: str) -> list[Trial]:

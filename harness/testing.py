@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness.meter import COMBINE, UNITS, Meter, StackedMeter
+from harness.meter import COMBINE, RESOURCE_UNITS, Meter, StackedMeter
 from harness.records import Missing, Reading
-from harness.stack import MeterStack, Window
+from harness.stack import MeterStack
+from harness.window import Window
 
 
 class MeterContract:
@@ -59,7 +60,7 @@ class MeterContract:
     def test_units_are_those_of_the_resources(self) -> None:
         readings = self._window().readings
 
-        assert [] == [(r.resource, r.unit) for r in readings if r.unit != UNITS.get(r.resource, r.unit)]
+        assert [] == [(r.resource, r.unit) for r in readings if r.unit != RESOURCE_UNITS.get(r.resource, r.unit)]
 
     def test_reasons_are_words(self) -> None:
         assert all(missing.reason.strip() for missing in self._window().missing)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from harness.errors import DivergedError
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.stack import Window
+from harness.window import Window
 
 Metered = Callable[[str], AbstractContextManager[Window]]
 # One warm-up batch, and then the whole test split, forward only.

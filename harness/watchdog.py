@@ -6,21 +6,25 @@ import threading
 import time
 from collections.abc import Callable
 
+from harness.interruption import block_signals
+
 # What a call that never waits may take, on a machine that is very busy.
 HANG_SECONDS = 10.0
+_Call = tuple[str, float, float]
 
 
 class Watchdog:
     """Calls `on_hang(what, seconds)` once for each watched call that takes longer than its limit.
 
-    Its thread sleeps without waking while nothing is watched, and looks about once in *period* seconds otherwise, so
-    that it costs the metered code nothing; a hang is found at most one period after its limit.
+    Each thread has one call watched at a time. The watching thread sleeps without waking while nothing is watched, and
+    looks about once in *period* seconds otherwise, so that it costs the metered code nothing; a hang is found at most
+    one period after its limit.
     """
 
     def __init__(self, on_hang: Callable[[str, float], None], period: float = HANG_SECONDS) -> None:
         self._on_hang = on_hang
         self._period = period
-        self._current: tuple[str, float, float] | None = None
+        self._current: dict[int, _Call] = {}
         self._used = False
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -38,30 +42,34 @@ class Watchdog:
             self._thread.join(timeout=1)
 
     def begin(self, what: str, limit: float = HANG_SECONDS) -> None:
-        """Watch *what*, which should take less than *limit* seconds, from now on."""
-        self._current = (what, time.monotonic(), limit)
+        """Watch *what*, which this thread does and should take less than *limit* seconds, from now on."""
+        self._current[threading.get_ident()] = (what, time.monotonic(), limit)
         self._used = True
         if not self._wake.is_set():
             self._wake.set()
 
     def end(self) -> None:
-        """Watch nothing."""
-        self._current = None
+        """Watch nothing that this thread does."""
+        self._current.pop(threading.get_ident(), None)
 
     def _watch(self) -> None:
-        told = None
+        block_signals()
+        told: set[_Call] = set()
         while True:
             self._wake.wait()
             self._used = False
             if self._closing.wait(self._period):
                 return
-            current = self._current
-            if current is not None and current is not told:
-                what, begun, limit = current
-                if time.monotonic() - begun >= limit:
-                    told = current
-                    self._on_hang(what, time.monotonic() - begun)
+            told = self._tell_hangs(told)
             # Cleared first and asked afterwards: a call that begins in between is seen by one of the two.
             self._wake.clear()
-            if self._used or self._current is not None:
+            if self._used or self._current:
                 self._wake.set()
+
+    def _tell_hangs(self, told: set[_Call]) -> set[_Call]:
+        """Tell of the calls that hang and are not *told* of yet; return all that hang."""
+        now = time.monotonic()
+        hanging = {call for call in list(self._current.values()) if now - call[1] >= call[2]}
+        for what, begun, _ in hanging - told:
+            self._on_hang(what, now - begun)
+        return hanging

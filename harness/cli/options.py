@@ -15,13 +15,13 @@ from harness.tables import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?", re.ASCII)
 _LONGEST = 366 * 86400
-_SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+_SECONDS = {None: 1, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 class Duration(click.ParamType[float]):
-    """A length of time such as 90, 90s, 30m or 2h, in seconds."""
+    """A length of time such as 90, 50ms, 90s, 30m or 2h, in seconds."""
 
     name = "duration"
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.meter_options import meter_options, with_live_carbon
 from harness.cli.options import Duration, loaded, output_options, plugin_choice, plugin_options, read_text
 from harness.cli.score_options import parse_pairs
 from harness.errors import unknown
-from harness.meter import UNITS
+from harness.meter import RESOURCE_UNITS
 from harness.study import Study
 from harness.study_file import Option, parse_study
 
@@ -74,6 +75,8 @@ Examples:
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="[default: cuda where there is one]")
 @click.option("--executor", default="local", metavar="NAME", help="Where trials run.")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
+@meter_options
+@click.option("--baseline", type=Duration(), metavar="DURATION", help="Meter the idle power so long before each trial.")
 @click.option("--budget", multiple=True, metavar="NAME=QUANTITY", help="Show only what fits, such as memory=1GiB.")
 @click.option("--force", is_flag=True, help="Run finished trials again.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
@@ -111,7 +114,8 @@ def command(
 
 def _study(options: dict[str, Any]) -> Study:
     names = {"model": "models", "dataset": "datasets", "meter": "meters", "seed": "seeds"}
-    choice = plugin_choice(options.pop("plugin"), options.pop("no_plugin"))
+    wanted = with_live_carbon(options.pop("plugin"), options.pop("carbon_live"))
+    choice = plugin_choice(wanted, options.pop("no_plugin"))
     options["weights"] = "pretrained" if options.pop("pretrained") else "scratch"
     del options["study_file"]
     return Study(**{names.get(name, name): value for name, value in options.items()}, plugins=choice)
@@ -152,10 +156,10 @@ def _budgets(texts: tuple[str, ...], plugins: Plugins) -> dict[str, str]:
     read = {resource for entry in plugins.registry.meters.entries.values() for resource in entry.value.resources}
     for name, text in budgets.items():
         resource = LETTERS.get(name, name)
-        if resource not in read | UNITS.keys():
-            raise unknown("resource", name, read | UNITS.keys())
-        if resource in UNITS:
-            parse_quantity(text, UNITS[resource])
+        if resource not in read | RESOURCE_UNITS.keys():
+            raise unknown("resource", name, read | RESOURCE_UNITS.keys())
+        if resource in RESOURCE_UNITS:
+            parse_quantity(text, RESOURCE_UNITS[resource])
     return budgets
 
 

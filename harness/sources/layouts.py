@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from harness.quantities import RESOURCE_UNITS, UNITS
+from harness.meter import RESOURCE_UNITS
+from harness.quantities import UNITS
 
 # What may stand for a letter where a file is not a known one; the first found counts.
 _BY_LETTER = {

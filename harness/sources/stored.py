@@ -11,7 +11,8 @@ import numpy as np
 
 from harness.derive import derive
 from harness.errors import HarnessError, unknown
-from harness.quantities import LETTERS, RESOURCE_UNITS
+from harness.meter import RESOURCE_UNITS
+from harness.quantities import LETTERS
 from harness.records import Missing, Reading, Setting
 from harness.sources.table import Query, Table
 from harness.store.reading import open_reader
@@ -122,11 +123,16 @@ def measured(
         readings.append(Reading("carbon_intensity", query.carbon_intensity, "g/kWh", 0.0, "estimated", note="given"))
     if data := _number((trial["facts"] or {}).get("data")):
         readings.append(Reading("data", data, "samples", 0.0, "counter"))
-    derived, lost = derive(readings, missing, device_kind=trial["device"], pue=query.pue or 1.0)
+    derived, lost = derive(readings, missing, device_kind=trial["device"], pue=_pue(trial, query))
     found: dict[str, Reading] = {reading.resource: reading for reading in derived}
     for reading in readings:
         found.setdefault(reading.resource, reading)
     return found, {gap.resource: gap for gap in reversed([*missing, *lost]) if gap.resource not in found}
+
+
+def _pue(trial: Row, query: Query) -> float:
+    """The PUE that is asked for, else the one that the trial ran with."""
+    return query.pue or _number((trial["facts"] or {}).get("pue")) or 1.0
 
 
 def _performance(trial: Row, query: Query) -> float | None:

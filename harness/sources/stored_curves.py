@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import HarnessError, unknown
+from harness.meter import RESOURCE_UNITS
 from harness.pepr import Floats
-from harness.quantities import RESOURCE_UNITS, resource_name
+from harness.quantities import resource_name
 from harness.records import Reading
 from harness.sources.curve_table import EPOCH, Curve, Curves, incomplete
 from harness.sources.stored import Row, chosen_trials, label_trials, measured

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
@@ -17,7 +17,8 @@ from harness.records import Event, Trial
 class Job:
     """All that a worker needs for one trial: names and options, never objects, so that it builds its own.
 
-    `timeout` is in seconds, None for no limit.
+    `timeout` is in seconds, None for no limit; `meter_options` is handed to the meters; for `sharp`, `pue` and
+    `baseline` (in seconds) see `harness.study.Study`.
     """
 
     trial: Trial
@@ -27,6 +28,10 @@ class Job:
     weights_dir: str | None = None
     download: bool = False
     timeout: float | None = None
+    meter_options: Mapping[str, Any] = field(factory=dict)
+    sharp: bool = True
+    pue: float = 1.0
+    baseline: float | None = None
 
 
 class Executor(Protocol):

@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Literal
 
 from harness.errors import HarnessError
+from harness.interruption import block_signals
 from harness.workers.handle import Wakes, Worker, wait_readable
 from harness.workers.process import (
     PID,
-    block_signals,
     describe_end,
     end_record,
     read_exactly,

@@ -23,6 +23,8 @@ from multiprocessing import util
 from pathlib import Path
 from typing import NoReturn
 
+from harness.interruption import block_signals
+
 Send = Callable[[bytes], None]
 
 # What the reaper of a worker writes: first the process id; at the end the return code as subprocess gives it, and
@@ -114,11 +116,6 @@ def set_death_signal(signum: int) -> None:
     """Choose the signal that comes when the parent ends, 0 for none. No effect but on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum)
-
-
-def block_signals() -> None:
-    """Leave every signal to the other threads: Python's handlers run in the main thread, which must wake for them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
 def main(channel_fd: int, runner: int) -> NoReturn:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
-
+from harness.baseline import BASELINE, net_energies
 from harness.errors import DivergedError, HarnessError
 from harness.hookspecs import hookimpl
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
-from harness.stack import MeterStack, Window
+from harness.stack import MeterStack
 from harness.weights import file_digest, file_of_weights, weights_of
+from harness.window import Window, overhead
 from harness.wire import decode, encode
 from harness.workers.executor import Job
 
@@ -55,7 +56,8 @@ def run_job(job: Job, report: Callable[[Event], None]) -> None:
         plugins = loaded_plugins(job.plugins)
         plugins.manager.register(ImageClassification(plugins, job), "image-classification")
         with MeterStack(hung) as stack:
-            stack.add(plugins.registry.create_meters(job.meters))
+            options = {**job.meter_options, "sampler": stack.sampler}
+            stack.add(plugins.registry.create_meters(job.meters, options))
             report(_metered_trial(job, plugins, stack, report))
             ended = True
     except BaseException as error:
@@ -65,17 +67,19 @@ def run_job(job: Job, report: Callable[[Event], None]) -> None:
 
 
 def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callable[[Event], None]) -> Finished:
-    taken = Taken(stack, job.trial.key)
+    taken = Taken(stack, job)
+    taken.meter_idleness()
     outcome = _outcome(job, plugins, taken, report)
     performance = outcome["performance"]
     if not math.isfinite(performance):
         raise DivergedError(f"the performance is {performance}")
 
+    taken.finish()
     end = Finished(
         trial=job.trial.key,
         performance=float(performance),
         metrics=outcome.get("metrics", {}),
-        facts=outcome.get("facts", {}),
+        facts={**outcome.get("facts", {}), **taken.facts()},
         readings=tuple(taken.readings),
         missing=tuple(taken.missing),
     )
@@ -117,27 +121,44 @@ def _finite(number: float | None) -> float | None:
     return float(number) if number is not None and math.isfinite(number) else None
 
 
-@define
 class Taken:
-    """The readings of all windows of one trial."""
+    """The readings of all windows of one trial, and what is known of how they were taken."""
 
-    _stack: MeterStack
-    _trial: str
-    _phases: set[str] = field(factory=set, init=False)
-    readings: list[Reading] = field(factory=list)
-    missing: list[Missing] = field(factory=list)
+    def __init__(self, stack: MeterStack, job: Job) -> None:
+        self._stack = stack
+        self._job = job
+        self._overhead: dict[str, Any] = {}
+        self.readings: list[Reading] = []
+        self.missing: list[Missing] = []
 
     @contextmanager
     def window(self, phase: str) -> Iterator[Window]:
         """Meter the block as *phase*; raises ValueError for one that was metered already."""
-        if not isinstance(phase, str) or phase in self._phases:
+        if not isinstance(phase, str) or phase in self._overhead:
             raise ValueError(f"window() takes a phase that was not metered yet, not {phase!r}")
 
-        self._phases.add(phase)
-        with self._stack.window(trial=self._trial, phase=phase) as window:
+        self._overhead[phase] = {}
+        with self._stack.window(trial=self._job.trial.key, phase=phase, sharp=self._job.sharp) as window:
             yield window
         self.readings += window.readings
         self.missing += window.missing
+        self._overhead[phase] = overhead(window)
+
+    def meter_idleness(self) -> None:
+        """Meter what the machine takes while nothing is done, if that was asked for."""
+        if self._job.baseline is not None:
+            with self.window(BASELINE):
+                time.sleep(self._job.baseline)
+
+    def finish(self) -> None:
+        """Add what follows from the windows together: the energies beyond the idle power."""
+        found, lost = net_energies(self.readings, self.missing)
+        self.readings += found
+        self.missing += lost
+
+    def facts(self) -> dict[str, Any]:
+        """Return the PUE, what the meters tell of their devices, and by phase and meter what metering cost."""
+        return {"pue": self._job.pue, "meters": self._stack.facts(), "overhead": self._overhead}
 
 
 class ImageClassification:

@@ -1,0 +1,123 @@
+"""One background thread for all that must be read between the edges of windows."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from harness.interruption import block_signals
+from harness.watchdog import HANG_SECONDS, Watchdog
+
+_log = logging.getLogger(__name__)
+
+# Gives the seconds until it wants to be called again, None for never.
+Job = Callable[[], float | None]
+
+
+class Sampler:
+    """Calls jobs at their times, in one daemon thread that is started with the first job and sleeps while none is due.
+
+    A job that raises is dropped: a meter catches what its device may do and turns it into a reason.
+    """
+
+    def __init__(self, dog: Watchdog | None = None) -> None:
+        self._dog = dog
+        self._jobs: list[tuple[float, int, str, Job]] = []
+        self._number = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._busy_ns = 0
+
+    @property
+    def busy_seconds(self) -> float:
+        """The CPU time that all jobs have taken so far."""
+        return self._busy_ns / 1e9
+
+    def add(self, name: str, job: Job, delay: float = 0.0) -> None:
+        """Call *job*, on behalf of the meter *name*, in *delay* seconds. Never waits for it."""
+        with self._changed:
+            if self._closed:
+                return
+            heapq.heappush(self._jobs, (time.monotonic() + delay, next(self._number), name, job))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="harness-sampler", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Drop all jobs and end the thread; one that hangs in a device is not waited for."""
+        with self._changed:
+            self._closed = True
+            self._jobs.clear()
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=1)
+
+    def _run(self) -> None:
+        block_signals()
+        while (due := self._next()) is not None:
+            name, job = due
+            begun = time.thread_time_ns()
+            again = self._call(name, job)
+            self._busy_ns += time.thread_time_ns() - begun
+            if again is not None:
+                self.add(name, job, again)
+
+    def _next(self) -> tuple[str, Job] | None:
+        """Wait for the next job that is due; None at the end."""
+        with self._changed:
+            while not self._closed:
+                left = self._jobs[0][0] - time.monotonic() if self._jobs else None
+                if left is not None and left <= 0:
+                    _, _, name, job = heapq.heappop(self._jobs)
+                    return name, job
+                self._changed.wait(left)
+        return None
+
+    def _call(self, name: str, job: Job) -> float | None:
+        if self._dog is not None:
+            self._dog.begin(f"meter {name!r} in its sampling", HANG_SECONDS)
+        try:
+            return job()
+        except BaseException as error:
+            _log.warning("meter %r raised in its sampling, which ends: %s: %s", name, type(error).__name__, error)
+            return None
+        finally:
+            if self._dog is not None:
+                self._dog.end()
+
+
+class QuickTurns:
+    """Has Python's threads take turns 50 times as often while somebody is inside, so that dense sampling is dense.
+
+    A thread that computes holds the interpreter for 5 ms at a time otherwise, and every reading of a device would wait
+    so long. The interval belongs to the process, so there is one of these: `quick_turns`.
+    """
+
+    def __init__(self, seconds: float = 1e-4) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._seconds, self._before))
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                sys.setswitchinterval(self._before)
+
+
+quick_turns = QuickTurns()
