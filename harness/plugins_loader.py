@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 GROUP = "harness"
 BUILT_IN = {
+    "nvml": "harness.meters.nvml",
     "time": "harness.meters.time",
     "memory": "harness.meters.memory",
     "timm": "harness.plugins.timm_models",

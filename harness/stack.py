@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from harness.meter import SharpMeter, StackedMeter, edge_order
 from harness.records import Missing, Reading
-from harness.sampler import Sampler
+from harness.sampler import Sampler, quick_turns
 from harness.watchdog import HANG_SECONDS, Watchdog
 from harness.window import Window
 
@@ -34,11 +34,15 @@ class _Fault:
 
 @frozen
 class Marks:
-    """One edge of all meters: the clock [ns, monotonic], each meter's mark or fault, and what taking it cost [s]."""
+    """One edge of all meters: the clock [ns, monotonic] and each meter's mark or fault.
+
+    `seconds` is what taking each mark cost, `apart` how far from the clock it may lie [s].
+    """
 
     clock: int
     marks: Mapping[str, Any]
     seconds: Mapping[str, float]
+    apart: Mapping[str, float]
 
 
 class MeterStack:
@@ -102,24 +106,30 @@ class MeterStack:
         with self._marking:
             chosen = [self._meters[name] for name in (self._meters if names is None else names)]
         chosen.sort(key=lambda stacked: edge_order(stacked.resources))
-        if sharp and settle and edge == "start":
-            self._settle(chosen)
-        with self._marking:
-            taken = self._take(chosen) if edge == "start" else self._take(reversed(chosen), clock=time.monotonic_ns())
-        if sharp:
+        if not sharp:
+            return self._take(chosen, edge)
+        # Or a thread that computes would come between two meters' marks, for 5 ms each time.
+        with quick_turns:
+            if settle and edge == "start":
+                self._settle(chosen)
+            taken = self._take(chosen, edge)
             self._sharpen(chosen, taken)
-        return taken
+            return taken
 
-    def _take(self, chosen: Iterable[StackedMeter], clock: int | None = None) -> Marks:
-        """Mark the meters in this order, and the clock after them unless it was read before."""
+    def _take(self, chosen: Sequence[StackedMeter], edge: Edge) -> Marks:
+        """Mark the meters in this order and then the clock, or the other way round, as the *edge* is."""
         marks: dict[str, Any] = {}
-        seconds: dict[str, float] = {}
-        before = time.perf_counter()
-        for stacked in chosen:
-            marks[stacked.name] = self._mark(stacked)
-            after = time.perf_counter()
-            seconds[stacked.name], before = after - before, after
-        return Marks(time.monotonic_ns() if clock is None else clock, marks, seconds)
+        spans: dict[str, tuple[int, int]] = {}
+        with self._marking:
+            first = before = time.monotonic_ns()
+            for stacked in chosen if edge == "start" else reversed(chosen):
+                marks[stacked.name] = self._mark(stacked)
+                after = time.monotonic_ns()
+                spans[stacked.name], before = (before, after), after
+        clock = before if edge == "start" else first
+        seconds = {name: (after - before) / 1e9 for name, (before, after) in spans.items()}
+        apart = {name: max(clock - before, after - clock) / 1e9 for name, (before, after) in spans.items()}
+        return Marks(clock, marks, seconds, apart)
 
     def between(self, start: Marks, stop: Marks, **labels: Any) -> tuple[list[Reading], list[Missing]]:
         """Return the readings from *start* to *stop* and what is missing, both with *labels* (trial, phase, epoch)."""
@@ -129,9 +139,7 @@ class MeterStack:
             for stacked in [self._meters[name] for name in list(self._meters) if name in start.marks]:
                 for record in self._of_one(stacked, start, stop):
                     if isinstance(record, Reading):
-                        readings.append(
-                            evolve(record, meter=stacked.name, start_ns=start.clock, stop_ns=stop.clock, **labels)
-                        )
+                        readings.append(_placed(record, stacked.name, start, stop, labels))
                     else:
                         missing.append(evolve(record, meter=stacked.name, **labels))
         return readings, missing
@@ -234,6 +242,16 @@ def _checked(records: Any) -> list[Reading | Missing]:
     if len(totals) > len(set(totals)):
         raise ValueError(f"between() gave two totals of one resource: {', '.join(totals)}")
     return listed
+
+
+def _placed(record: Reading, name: str, start: Marks, stop: Marks, labels: Mapping[str, Any]) -> Reading:
+    """Return *record* with its labels and edges; energy is as much less certain as the edges lie beside the clock."""
+    uncertainty = record.uncertainty
+    if record.resource.startswith("energy") and stop.clock > start.clock:
+        # At twice the window's mean power: at an edge it may be higher.
+        watts = 2 * record.value / ((stop.clock - start.clock) / 1e9)
+        uncertainty += watts * (start.apart[name] + stop.apart[name])
+    return evolve(record, meter=name, uncertainty=uncertainty, start_ns=start.clock, stop_ns=stop.clock, **labels)
 
 
 def _warn_of_hang(what: str, seconds: float) -> None:
