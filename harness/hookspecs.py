@@ -76,8 +76,13 @@ def harness_trial_event(event: Event) -> None:
 
 
 @hookspec(firstresult=True)
-def harness_carbon_intensity(location: str | None, when: datetime.datetime) -> Mapping[str, Any] | None:
-    """Return `{"grams_per_kwh": ..., "source": ...}` of the electricity at *location* and *when*, or None."""
+def harness_carbon_intensity(location: str | None, when: datetime.datetime | None) -> Mapping[str, Any] | None:
+    """Return `{"grams_per_kwh": ..., "source": ...}` of the electricity at *location* and *when*, or None.
+
+    With "uncertainty" [g/kWh], without which nothing is known of it, and "sampled": True if it is of that very hour
+    rather than of a year. *when* is in UTC; None asks whether the location is known at all, often and in a hurry:
+    answer with any mapping, without the network. A HarnessError is told to the user, with no other plugin asked.
+    """
 
 
 @hookspec

@@ -29,9 +29,11 @@ BUILT_IN = {
     "nvml": "harness.meters.nvml",
     "time": "harness.meters.time",
     "memory": "harness.meters.memory",
+    "carbon": "harness.meters.carbon",
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
     "local": "harness.plugins.local",
+    "carbon-table": "harness.plugins.carbon_table",
     "pepr": "harness.plugins.pepr_score",
 }
 

@@ -14,7 +14,7 @@ from harness.meter import Meter, MeterFactory, StackedMeter
 from harness.specs import DatasetSpec, ModelSpec
 
 T = TypeVar("T")
-IntensityAt = Callable[[str | None, datetime.datetime], Mapping[str, Any] | None]
+IntensityAt = Callable[[str | None, datetime.datetime | None], Mapping[str, Any] | None]
 
 
 @frozen

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from harness.meter import Readings
+from harness.meters.carbon import CarbonMeter
 from harness.meters.memory import MemoryMeter
 from harness.meters.time import TimeMeter
+from harness.plugins_loader import load_plugins
 from harness.records import Reading
 from harness.testing import MeterContract
 
@@ -23,6 +25,17 @@ class TestTime(MeterContract):
 class TestMemory(MeterContract):
     factory = staticmethod(lambda options: MemoryMeter())
     resources = ("memory_host", "memory_cuda", "memory_cuda_reserved")
+
+
+class TestCarbon(MeterContract):
+    factory = staticmethod(lambda options: CarbonMeter(options["location"], None, load_plugins().registry.intensity_at))
+    resources = ("carbon_intensity",)
+    options = {"location": "FR"}  # noqa: RUF012 (declared a ClassVar by the contract)
+
+
+class TestCarbonGiven(MeterContract):
+    factory = staticmethod(lambda options: CarbonMeter(None, 56, lambda location, when: None))
+    resources = ("carbon_intensity",)
 
 
 class Ticking:
