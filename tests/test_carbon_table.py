@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,13 @@ def test_registering_reads_no_table_and_knows_no_network() -> None:
     )
 
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_the_documentation_prints_is_what_its_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "carbon.md").read_text(encoding="utf-8")
+    program = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "places()" in block)
+    exec(program, {})
+
+    printed = capsys.readouterr().out
+    assert printed.strip()
+    assert f"```\n{printed}```" in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from harness.errors import HarnessError
 from harness.meters.carbon import CarbonMark, CarbonMeter
 from harness.records import Missing, Reading
@@ -219,3 +220,10 @@ def test_edges_ask_nobody() -> None:
     meter.open()
 
     assert meter.mark().clock <= meter.mark().clock
+
+
+def test_measure_takes_the_meters_options() -> None:
+    with harness.measure("carbon", carbon_intensity=56) as window:
+        pass
+
+    assert 56 == window["carbon_intensity"].value
