@@ -196,6 +196,16 @@ def test_a_provider_that_failed_is_left_alone_and_told_of_once(
     assert (1, 1) == (len(provider.asked), len(caplog.messages))
 
 
+def test_answers_that_hold_nothing_are_told_of_once_and_pause_nothing(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.content = half_hours({"forecast": 110, "actual": 120})
+    live = provider.live()
+
+    answers = [live.intensity("GB", NOON + number * HOUR) is not None for number in (1, 2, 0)]
+    assert ([False, False, True], 1) == (answers, len(caplog.messages))
+
+
 def test_a_provider_that_failed_is_asked_again_after_a_while(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,12 @@ def test_a_change_half_way_gives_the_mean_and_half_the_range() -> None:
     assert (200.0, 100.0) == (found.value, found.uncertainty)
 
 
+def test_the_error_bar_reaches_the_answer_that_is_farthest_from_the_mean() -> None:
+    found = reading(by_hour(100, 300), 2 * HOUR - 1)  # 100, 100, 100, 300, 300
+
+    assert (175.0, 125.0) == (found.value, found.uncertainty)
+
+
 def test_answers_of_several_kinds_are_all_named_and_the_worst_counts() -> None:
     def answer(location: str, when: datetime.datetime | None) -> Mapping[str, Any]:
         live = when is not None and when.timestamp() == NEW_YEAR
