@@ -130,9 +130,11 @@ def test_inner_window_leaves_the_outer_one_whole(tmp_path: Path) -> None:
 
 
 def test_two_cards_have_a_reading_each_and_their_sum(tmp_path: Path) -> None:
-    with metered(tmp_path, fake.card(), fake.card(fake.SECOND, phase_ms=300)) as stack:
-        with stack.window(sharp=True) as window:
-            time.sleep(0.3)
+    with (
+        metered(tmp_path, fake.card(), fake.card(fake.SECOND, phase_ms=300)) as stack,
+        stack.window(sharp=True) as window,
+    ):
+        time.sleep(0.3)
 
     readings = by_device(window)
     assert {None, fake.FIRST, fake.SECOND} == readings.keys()
@@ -157,9 +159,8 @@ def test_slice_of_a_card_is_metered_as_the_whole_card_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-b")
-    with metered(tmp_path, fake.card(), fake.card(fake.SECOND, mig="MIG-a,MIG-b")) as stack:
-        with stack.window() as window:
-            time.sleep(0.05)
+    with metered(tmp_path, fake.card(), fake.card(fake.SECOND, mig="MIG-a,MIG-b")) as stack, stack.window() as window:
+        time.sleep(0.05)
 
     assert {None, fake.SECOND} == by_device(window).keys()
     assert "the whole card" in str(window["energy_gpu"].note)
@@ -278,10 +279,13 @@ def test_counter_needs_no_thread_between_edges(tmp_path: Path) -> None:
 
 
 def test_without_a_counter_one_thread_samples_for_all_cards_and_windows(tmp_path: Path) -> None:
-    with metered(tmp_path, fake.card(counter=0), fake.card(fake.SECOND, counter=0), sample_period=0.01) as stack:
-        with stack.window() as outer, stack.window():
-            time.sleep(0.3)
-            threads = [thread.name for thread in threading.enumerate()]
+    with (
+        metered(tmp_path, fake.card(counter=0), fake.card(fake.SECOND, counter=0), sample_period=0.01) as stack,
+        stack.window() as outer,
+        stack.window(),
+    ):
+        time.sleep(0.3)
+        threads = [thread.name for thread in threading.enumerate()]
 
     assert 1 == threads.count("harness-sampler")
     assert "sampled" == outer["energy_gpu"].source
@@ -289,9 +293,11 @@ def test_without_a_counter_one_thread_samples_for_all_cards_and_windows(tmp_path
 
 
 def test_counter_and_sampled_power_agree(tmp_path: Path) -> None:
-    with metered(tmp_path, fake.card(), fake.card(fake.SECOND, counter=0), sample_period=0.005) as stack:
-        with stack.window(sharp=True) as window:
-            time.sleep(1.037)
+    with (
+        metered(tmp_path, fake.card(), fake.card(fake.SECOND, counter=0), sample_period=0.005) as stack,
+        stack.window(sharp=True) as window,
+    ):
+        time.sleep(1.037)
 
     counted, sampled = by_device(window)[fake.FIRST], by_device(window)[fake.SECOND]
     assert ("counter", "sampled") == (counted.source, sampled.source)
