@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from harness.hookspecs import hookimpl
 from harness.meter import Readings
 from harness.meters.counter_edges import Edge, Sample
-from harness.meters.nvml_cards import Card, Library, Visible, cards_of_torch, visible_cards
+from harness.meters.nvml_cards import Card, CardName, Library, Visible, cards_of_torch, visible_cards
 from harness.meters.nvml_gauges import CounterGauge, PowerEdge, PowerGauge
 from harness.records import SOURCES, Missing, Reading
 from harness.sampler import Sampler, quick_turns
@@ -75,7 +75,7 @@ class NvmlMeter:
         names = self._library.names()
         self._visible = visible_cards(names, os.environ)
         for index in self._visible.indices:
-            self._open_card(index, names[index].uuid)
+            self._open_card(index, names[index])
         self._sampler = self._given_sampler or Sampler()
 
     def mark(self) -> NvmlMark:
@@ -138,21 +138,28 @@ class NvmlMeter:
         names = self._library.names()
         if not names:
             return "the NVIDIA driver sees no card"
-        if not visible_cards(names, os.environ).indices:
+        visible = visible_cards(names, os.environ).indices
+        faults = [names[index].fault for index in visible]
+        if faults and all(faults):
+            return f"{faults[0]}; restart the machine or reset the card"
+        if not visible:
             return (
                 f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} hides every card; "
                 f"unset it, or name one of {', '.join(name.uuid for name in names)}"
             )
         return None
 
-    def _open_card(self, index: int, uuid: str) -> None:
+    def _open_card(self, index: int, name: CardName) -> None:
+        if name.fault is not None:
+            self._lost[name.uuid] = name.fault
+            return
         try:
             card = Card(self._library, index, is_sliced=index in self._visible.sliced)
             card.watts()
         except self._library.api.NVMLError as error:
-            self._lost[uuid] = f"{uuid} cannot be read: {error}"
+            self._lost[name.uuid] = f"{name.uuid} cannot be read: {error}"
             return
-        self._cards[uuid] = MeteredCard(card, CounterGauge(card) if card.counts else PowerGauge(card))
+        self._cards[name.uuid] = MeteredCard(card, CounterGauge(card) if card.counts else PowerGauge(card))
 
     def _counters(self) -> list[CounterGauge]:
         return [metered.gauge for metered in self._cards.values() if isinstance(metered.gauge, CounterGauge)]

@@ -17,11 +17,15 @@ _POWER_INSTANT = 186
 
 @frozen
 class CardName:
-    """What tells a card: its UUID, its model, and the UUIDs of the MIG slices it is cut into."""
+    """What tells a card: its UUID, its model, and the UUIDs of the MIG slices it is cut into.
+
+    `fault` says why a card does not even answer to that; its UUID is then its number.
+    """
 
     uuid: str
     model: str
     slices: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 @frozen
@@ -112,8 +116,8 @@ class Library:
         self.api.nvmlShutdown()
 
     def names(self) -> list[CardName]:
-        """Return the names of all cards, in NVML's order. Raises NVMLError."""
-        return [self._name(self.handle(index)) for index in range(self.api.nvmlDeviceGetCount())]
+        """Return the names of all cards, in NVML's order."""
+        return [self._name(index) for index in range(self.ask(self.api.nvmlDeviceGetCount) or 0)]
 
     def handle(self, index: int) -> Any:
         """Return NVML's handle of the card number *index*. Raises NVMLError."""
@@ -126,9 +130,13 @@ class Library:
         except self.api.NVMLError:
             return None
 
-    def _name(self, handle: Any) -> CardName:
-        uuid, model = self.api.nvmlDeviceGetUUID(handle), self.api.nvmlDeviceGetName(handle)
-        return CardName(str(uuid), str(model), tuple(self._slices(handle)))
+    def _name(self, index: int) -> CardName:
+        try:
+            handle = self.handle(index)
+            uuid, model = self.api.nvmlDeviceGetUUID(handle), self.api.nvmlDeviceGetName(handle)
+            return CardName(str(uuid), str(model), tuple(self._slices(handle)))
+        except self.api.NVMLError as error:
+            return CardName(f"card {index}", "unknown", fault=f"card {index} does not answer: {error}")
 
     def _slices(self, handle: Any) -> Iterable[str]:
         for index in range(self.ask(self.api.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
