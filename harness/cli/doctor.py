@@ -12,19 +12,29 @@ from harness.cli.options import loaded, output_options, plugin_choice, plugin_op
 from harness.tables import write_table
 
 if TYPE_CHECKING:
+    from harness.checking import Comparison
     from harness.plugins_loader import PluginChoice, Plugins
 
+_CHECK_SECONDS = 2.0
 _COLUMNS = ["kind", "name", "works", "what"]
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  harness doctor
+  harness doctor --check"""
+)
+@click.option("--check", is_flag=True, help="Run all meters for two seconds: do they agree, and what do they cost?")
 @plugin_options
 @output_options
-def command(plugin: tuple[str, ...], no_plugin: tuple[str, ...], format: str, output: Path | None) -> None:
+def command(check: bool, plugin: tuple[str, ...], no_plugin: tuple[str, ...], format: str, output: Path | None) -> None:
     """Show which meters and devices work here; for each that does not, why and what to do."""
     choice = plugin_choice(plugin, no_plugin)
     plugins = loaded(choice)
     rows = [*_meters(plugins), *_plugins(plugins), _packages(), *_devices(choice), _start_method()]
+    if check:
+        rows += _checks(plugins)
     write_table(rows, _COLUMNS, format, output)
 
 
@@ -38,6 +48,26 @@ def _meters(plugins: Plugins) -> list[dict[str, Any]]:
         reason = plugins.registry.meter_unavailable(name)
         rows.append(_row("meter", name, reason is None, reason or f"reads {', '.join(entry.value.resources)}"))
     return rows
+
+
+def _checks(plugins: Plugins) -> list[dict[str, Any]]:
+    """Return a row for each resource that several meters read: do they agree? And one for each meter's cost."""
+    from harness.checking import check_meters
+
+    comparisons, costs = check_meters(plugins.registry, _CHECK_SECONDS)
+    rows = [_row("check", each.resource, each.agree, _compared(each)) for each in comparisons]
+    return rows + [_row("cost", name, True, _cost(**cost)) for name, cost in costs.items()]
+
+
+def _compared(comparison: Comparison) -> str:
+    told = ", ".join(f"{r.meter} {r.value:.4g} ± {r.uncertainty:.2g} {r.unit}" for r in comparison.readings)
+    verdict = "within" if comparison.agree else "more than"
+    return f"{told}: {comparison.apart:.1%} apart, {verdict} their error bars"
+
+
+def _cost(seconds: float | None, joules: float | None) -> str:
+    energy = "" if joules is None else f" and {joules * 1e3:.2g} mJ"
+    return f"{(seconds or 0.0) * 1e6:.3g} µs{energy} for a window of {_CHECK_SECONDS:g} s"
 
 
 def _plugins(plugins: Plugins) -> list[dict[str, Any]]:
