@@ -27,6 +27,8 @@ T = TypeVar("T")
 GROUP = "harness"
 BUILT_IN = {
     "nvml": "harness.meters.nvml",
+    "rapl": "harness.meters.rapl",
+    "pyrapl": "harness.meters.pyrapl",
     "time": "harness.meters.time",
     "memory": "harness.meters.memory",
     "carbon": "harness.meters.carbon",
