@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from powercap import FakeTree
 
 from harness.meter import Readings
+from harness.meters import pyrapl, rapl
 from harness.meters.carbon import CarbonMeter
 from harness.meters.memory import MemoryMeter
 from harness.meters.time import TimeMeter
@@ -36,6 +39,26 @@ class TestCarbon(MeterContract):
 class TestCarbonGiven(MeterContract):
     factory = staticmethod(lambda options: CarbonMeter(None, 56, lambda location, when: None))
     resources = ("carbon_intensity",)
+
+
+@pytest.fixture
+def running_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    tree = FakeTree(tmp_path / "sys", sockets=2, psys=True, mmio=True)
+    monkeypatch.setenv("HARNESS_POWERCAP_ROOT", str(tree.root))
+    with tree.live():
+        yield
+
+
+@pytest.mark.usefixtures("running_counters")
+class TestRapl(MeterContract):
+    factory = staticmethod(rapl.create)
+    resources = ("energy_cpu", "energy_dram", "energy_psys")
+
+
+@pytest.mark.usefixtures("running_counters")
+class TestPyRapl(MeterContract):
+    factory = staticmethod(pyrapl.create)
+    resources = ("energy_cpu", "energy_dram")
 
 
 class Ticking:
