@@ -17,7 +17,7 @@ from harness.meter import Readings
 from harness.records import Missing, Reading
 from harness.sampler import Sampler
 
-# RAPL counters move about once in a millisecond (Intel's manual, volume 3B, 16.10), so a reading is that old at most.
+# RAPL counters move about once in a millisecond (Intel's manual, volume 3B, on RAPL): how old a reading can be.
 STEP_SECONDS = 1e-3
 # Above what one package, the memory beside it, or a whole machine draws. They set how often a counter is read, and the
 # error bar where the processor names no limit.
