@@ -5,33 +5,19 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from powercap import RANGE, FakeTree, joules
+from zone_meters import Open, Plant, descriptors, values
 
 from harness.meters import powercap, pyrapl, rapl
 from harness.meters.rapl import ZoneMeter
 from harness.plugins_loader import PluginChoice, load_plugins
 from harness.records import Missing, Reading
-
-Plant = Callable[..., FakeTree]
-Open = Callable[[], ZoneMeter]
-
-
-@pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
-    """Return what makes a fake tree, and points the meter to it."""
-
-    def make(**about: Any) -> FakeTree:
-        tree = FakeTree(tmp_path / "sys", **about)
-        monkeypatch.setenv("HARNESS_POWERCAP_ROOT", str(tree.root))
-        return tree
-
-    return make
 
 
 @pytest.fixture
@@ -46,10 +32,6 @@ def opened() -> Iterator[Open]:
     yield open_one
     for meter in meters:
         meter.close()
-
-
-def values(meter: ZoneMeter, start: Any, stop: Any) -> dict[tuple[str, str | None], float]:
-    return {(r.resource, r.device): r.value for r in meter.between(start, stop) if isinstance(r, Reading)}
 
 
 def test_library_is_read_socket_by_socket_in_joules(plant: Plant, opened: Open) -> None:
@@ -198,13 +180,13 @@ def test_library_is_imported_late_and_says_nothing(plant: Plant) -> None:
 
 def test_files_of_the_library_are_closed(plant: Plant) -> None:
     plant(sockets=2)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     meter = pyrapl.create({})
     meter.open()
 
-    assert before + 4 == len(list(Path("/proc/self/fd").iterdir()))
+    assert before + 4 == descriptors()
     meter.close()
-    assert before == len(list(Path("/proc/self/fd").iterdir()))
+    assert before == descriptors()
 
 
 def test_auto_takes_rapl_and_names_it_as_the_reason(plant: Plant) -> None:

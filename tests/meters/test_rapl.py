@@ -4,84 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-import random
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from powercap import RANGE, FakeTree, joules
+from powercap import RANGE, FakeTree
+from zone_meters import Open, Plant, Recorder, descriptors, reasons, values
 
-from harness.meters.energy_counters import Counter, CounterGroup, Domain, Total
+from harness.meters.energy_counters import CounterGroup
 from harness.meters.powercap import find_zones
-from harness.meters.rapl import ZoneMeter, create
+from harness.meters.rapl import create
 from harness.plugins_loader import PluginChoice, load_plugins
-from harness.records import Missing, Reading
-from harness.sampler import Sampler
-
-Plant = Callable[..., FakeTree]
-
-
-class Recorder(Sampler):
-    """A sampler that keeps its jobs for the test to call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs: list[Callable[[], float | None]] = []
-        self.delays: list[float] = []
-
-    def add(self, name: str, job: Callable[[], float | None], delay: float = 0.0) -> None:
-        self.jobs.append(job)
-        self.delays.append(delay)
-
-
-@pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
-    """Return what makes a fake tree, and points the meter to it."""
-
-    def make(**about: Any) -> FakeTree:
-        tree = FakeTree(tmp_path / "sys", **about)
-        monkeypatch.setenv("HARNESS_POWERCAP_ROOT", str(tree.root))
-        return tree
-
-    return make
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[[], ZoneMeter]]:
-    """Return what opens a meter, to be closed at the end."""
-    meters: list[ZoneMeter] = []
-
-    def open_one(**options: Any) -> ZoneMeter:
-        meters.append(create(options))
-        meters[-1].open()
-        return meters[-1]
-
-    yield open_one
-    for meter in meters:
-        meter.close()
-
-
-Open = Callable[..., ZoneMeter]
-
-
-def values(meter: ZoneMeter, start: Any, stop: Any) -> dict[tuple[str, str | None], float]:
-    return {(r.resource, r.device): r.value for r in meter.between(start, stop) if isinstance(r, Reading)}
-
-
-def reasons(meter: ZoneMeter, start: Any, stop: Any) -> dict[str, str]:
-    return {r.resource: r.reason for r in meter.between(start, stop) if isinstance(r, Missing)}
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+from harness.records import Missing
 
 
 def test_window_is_the_difference_of_two_readings_in_joules(plant: Plant, opened: Open) -> None:
@@ -97,126 +36,6 @@ def test_window_is_the_difference_of_two_readings_in_joules(plant: Plant, opened
         ("energy_dram", "dram of package-0"): 7e-6,
         ("energy_dram", None): 7e-6,
     } == values(meter, start, meter.mark())
-
-
-ranges = st.integers(2, 2**33) | st.just(RANGE)
-
-
-@given(data=st.data(), range_uj=ranges)
-def test_wrap_around_is_exact_at_any_moment(data: st.DataObject, range_uj: int) -> None:
-    first = data.draw(st.integers(0, range_uj - 1))
-    steps = data.draw(st.lists(st.integers(0, range_uj // 2), min_size=1, max_size=30))
-    truth = first
-    counter = Counter(Domain("energy_cpu", "package-0", range_uj), lambda: truth % range_uj)
-
-    start = counter.total()
-    for step in steps:
-        truth += step
-        stop = counter.total()
-    assert isinstance(start, Total)
-    assert Total(start.microjoules + sum(steps), 0) == stop
-
-
-def test_wrap_right_after_opening_is_seen(plant: Plant, opened: Open) -> None:
-    tree = plant(start_uj=RANGE - 1)
-    meter = opened()
-    start = meter.mark()
-    tree.set("intel-rapl:0", RANGE + 1)
-
-    assert 2e-6 == values(meter, start, meter.mark())["energy_cpu", None]
-
-
-@pytest.mark.parametrize("range_uj", [RANGE, 65_532_610_987, 1_000_000, 10])
-def test_several_wraps_between_two_marks_are_exact_with_the_guard(plant: Plant, opened: Open, range_uj: int) -> None:
-    tree = plant(range_uj=range_uj, start_uj=range_uj - 3)
-    sampler = Recorder()
-    meter = opened(sampler=sampler)
-    start = meter.mark()
-    used = 0
-    for _ in range(9):
-        used += range_uj // 2
-        tree.set("intel-rapl:0", range_uj - 3 + used)
-        sampler.jobs[0]()
-
-    assert used / 1e6 == values(meter, start, meter.mark())["energy_cpu", None]
-
-
-def test_guard_and_marks_from_different_threads_lose_nothing() -> None:
-    range_uj, truth = 1000, 0
-    counter = Counter(Domain("energy_cpu", "package-0", range_uj), lambda: truth % range_uj)
-    start = counter.total()
-    stopped = threading.Event()
-
-    def guard() -> None:
-        while not stopped.is_set():
-            counter.keep_up()
-
-    threads = [threading.Thread(target=guard) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for _ in range(3000):
-        truth += 400
-        counter.total()
-    stopped.set()
-    for thread in threads:
-        thread.join()
-    stop = counter.total()
-    assert isinstance(start, Total)
-    assert isinstance(stop, Total)
-    assert 3000 * 400 == stop.microjoules - start.microjoules
-
-
-@pytest.mark.parametrize(
-    ("range_uj", "limits", "seconds"),
-    [
-        (RANGE, (), RANGE / 2e6 / 1000),
-        (RANGE, (95.0, 125.0), RANGE / 2e6 / 1000),
-        (RANGE, (2000.0,), RANGE / 2e6 / 2000),
-    ],
-    ids=["no limit", "limit that may be lifted", "high limit"],
-)
-def test_guard_reads_once_in_the_shortest_time_that_fills_half_the_range(
-    plant: Plant, opened: Open, range_uj: int, limits: tuple[float, ...], seconds: float
-) -> None:
-    plant(range_uj=range_uj, limits=limits, dram=False)
-    sampler = Recorder()
-    opened(sampler=sampler)
-
-    assert [pytest.approx(seconds)] == sampler.delays
-    assert pytest.approx(seconds) == sampler.jobs[0]()
-
-
-def test_nothing_runs_between_the_edges_of_a_short_window(plant: Plant, opened: Open) -> None:
-    plant()
-    sampler = Sampler()
-    meter = opened(sampler=sampler)
-    meter.mark()
-    time.sleep(0.3)
-    meter.mark()
-    sampler.close()
-
-    assert 0 == sampler.busy_seconds
-
-
-def test_guard_ends_with_the_meter(plant: Plant) -> None:
-    plant()
-    sampler = Recorder()
-    meter = create({"sampler": sampler})
-    meter.open()
-    meter.close()
-
-    assert sampler.jobs[0]() is None
-
-
-def test_meter_without_a_sampler_makes_its_own_and_ends_it(plant: Plant) -> None:
-    plant()
-    before = threading.active_count()
-    meter = create({})
-    meter.open()
-
-    assert before + 1 == threading.active_count()
-    meter.close()
-    assert before == threading.active_count()
 
 
 def test_descriptors_are_kept_while_open_and_closed_at_the_end(plant: Plant) -> None:
@@ -245,8 +64,6 @@ def test_each_package_counts_once_however_often_it_is_shown(plant: Plant, layout
 
 
 def test_package_that_only_mmio_shows_is_read(plant: Plant) -> None:
-    import shutil
-
     tree = plant(mmio=True, layout="flat")
     for zone in [zone for zone in tree.zones if zone.startswith("intel-rapl:")]:
         shutil.rmtree(tree.zones[zone])
@@ -412,42 +229,6 @@ def test_error_of_the_device_at_a_mark_is_a_reason(plant: Plant, opened: Open, m
     assert "could not be read: OSError" in reasons(meter, start, meter.mark())["energy_cpu"]
 
 
-def test_guard_that_cannot_read_loses_windows_around_it(plant: Plant, opened: Open) -> None:
-    tree = plant()
-    sampler = Recorder()
-    meter = opened(sampler=sampler)
-    start = meter.mark()
-    (tree.zones["intel-rapl:0:2"] / "energy_uj").write_text("")
-    sampler.jobs[0]()
-    tree.set("intel-rapl:0:2", 3_000_000)
-    after, stop = meter.mark(), meter.mark()
-
-    assert "may have wrapped" in reasons(meter, start, stop)["energy_dram"]
-    assert {} == reasons(meter, after, stop)
-
-
-def test_process_that_was_stopped_for_long_does_not_guess(
-    plant: Plant, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant()
-    meter = opened(sampler=Recorder())
-    start = meter.mark()
-    later = time.monotonic() + 3600
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-
-    assert "may have wrapped" in reasons(meter, start, meter.mark())["energy_cpu"]
-
-
-def test_machine_that_slept_does_not_guess(plant: Plant, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant()
-    meter = opened()
-    start = meter.mark()
-    now = time.clock_gettime_ns
-    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: now(clock) + 10**9)
-
-    assert "suspended" in reasons(meter, start, meter.mark())["energy_cpu"]
-
-
 def test_nested_window_leaves_the_one_around_it_alone(plant: Plant, opened: Open) -> None:
     tree = plant(dram=False)
     meter = opened()
@@ -458,44 +239,6 @@ def test_nested_window_leaves_the_one_around_it_alone(plant: Plant, opened: Open
 
     assert 9.0 == values(meter, marks[0], marks[3])["energy_cpu", None]
     assert 3.0 == values(meter, marks[1], marks[2])["energy_cpu", None]
-
-
-@pytest.mark.parametrize("limits", [(), (95.0, 125.0)], ids=["no limit", "limits"])
-def test_truth_is_inside_the_error_bar_at_any_phase(plant: Plant, opened: Open, limits: tuple[float, ...]) -> None:
-    tree = plant(limits=limits, start_uj=RANGE - 10_000_000)
-    meter = opened(sampler=Recorder())
-    chance = random.Random(1)
-    now = 0.0
-    for _ in range(400):
-        now += chance.uniform(0, 0.3)
-        began = now
-        tree.show(now)
-        start = meter.mark()
-        now += chance.choice((0.0003, 0.02, 0.213, 1.037, 5.053))
-        tree.show(now)
-        (cpu,) = (r for r in meter.between(start, meter.mark()) if r.resource == "energy_cpu" and r.device is None)
-
-        assert isinstance(cpu, Reading)
-        assert abs(cpu.value - (joules("package", now) - joules("package", began))) <= cpu.uncertainty
-
-
-def test_error_bar_is_small_for_long_windows(plant: Plant, opened: Open) -> None:
-    tree = plant()
-    meter = opened()
-    tree.show(0)
-    start = meter.mark()
-    tree.show(5.053)
-    records = list(meter.between(start, meter.mark()))
-
-    bars = {r.resource: r.uncertainty / r.value for r in records if isinstance(r, Reading) and r.device is None}
-    assert bars["energy_cpu"] < 0.001
-    assert bars["energy_dram"] < 0.01
-
-
-def test_count_of_one_joule_is_in_the_error_bar() -> None:
-    coarse = Domain("energy_psys", "psys", (2**32 - 1) * 1_000_000, 500.0)
-
-    assert coarse.uncertainty(0, 0) == pytest.approx(0.5 + 1)
 
 
 def test_limit_that_is_switched_off_is_none(plant: Plant, opened: Open) -> None:
@@ -519,47 +262,3 @@ def test_group_without_counters_says_what_it_was_told() -> None:
     group = CounterGroup("rapl", (), [("energy_cpu", "forbidden")], None)
 
     assert [Missing("energy_cpu", "forbidden")] == list(group.between(group.mark(), group.mark()))
-
-
-class Live:
-    """Windows on a tree whose counters run, and whether the process behind them kept its step."""
-
-    def __init__(self, tree: FakeTree, meter: ZoneMeter, began: float) -> None:
-        self.tree, self.meter, self.began = tree, meter, began
-
-    def edge(self) -> tuple[Any, float, float]:
-        """Return a mark, when it was taken, and how much it may be off because the process or this one was late."""
-        late, before = self.tree.late(), time.monotonic()
-        mark = self.meter.mark()
-        return mark, before - self.began, max(0.0, late - 1e-3) + time.monotonic() - before
-
-    def window(self, seconds: float) -> tuple[Reading, float, bool]:
-        """Return what the meter says of the package, the truth, and whether the tree was in step at both edges."""
-        start, begin, first = self.edge()
-        time.sleep(seconds)
-        stop, end, last = self.edge()
-        (cpu,) = (r for r in self.meter.between(start, stop) if r.resource == "energy_cpu" and r.device is None)
-        assert isinstance(cpu, Reading)
-        return cpu, joules("package", end) - joules("package", begin), first + last < 2e-4
-
-
-def test_truth_is_inside_the_error_bar_while_the_counters_run(plant: Plant, opened: Open) -> None:
-    tree = plant(start_uj=RANGE - 5_000_000)
-    chance = random.Random(2)
-    with tree.live() as began:
-        live = Live(tree, opened(), began)
-        windows = [live.window(chance.uniform(0.001, 0.05)) for _ in range(120)]
-
-    in_step = [(reading, truth) for reading, truth, on_time in windows if on_time]
-    inside = [abs(reading.value - truth) <= reading.uncertainty for reading, truth in in_step]
-    assert len(in_step) >= 30
-    assert sum(inside) >= 0.99 * len(inside)
-
-
-def test_many_wraps_in_one_window_are_counted_by_the_sampler_itself(plant: Plant, opened: Open) -> None:
-    tree = plant(range_uj=10_000_000)
-    with tree.live() as began:
-        reading, truth, _ = Live(tree, opened(), began).window(1.5)
-
-    assert truth > 50
-    assert abs(reading.value - truth) < 5  # half a wrap; how late the tree's process was does not matter here
