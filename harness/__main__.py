@@ -53,7 +53,7 @@ def _complain(error: HarnessError, debug: bool) -> int:
         raise error
 
     print(f"harness: {error}", file=sys.stderr)
-    return 2
+    return error.exit_code
 
 
 if __name__ == "__main__":

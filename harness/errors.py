@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 
 class HarnessError(Exception):
-    """A mistake in the request: printed as one line without a traceback, exit code 2.
+    """A mistake in the request: printed as one line without a traceback, then `exit_code`.
 
     The message names the thing, the value and the way out.
     """
+
+    exit_code: int = 2
 
 
 class DivergedError(Exception):

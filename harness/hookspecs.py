@@ -24,7 +24,8 @@ hookimpl = pluggy.HookimplMarker("harness")
 def harness_register_meters(register: Callable[..., None]) -> None:
     """Call `register(name, factory, resources=(...))` once for each meter; `factory(options)` gives the meter.
 
-    `options=(...)` may name those options that change how it reads."""
+    `options=(...)` may name those options that change how it reads; `estimated=True` says that it models what others
+    count, so that "auto" takes it only where no counter works, and says so."""
 
 
 @hookspec

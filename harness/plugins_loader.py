@@ -29,6 +29,7 @@ BUILT_IN = {
     "nvml": "harness.meters.nvml",
     "rapl": "harness.meters.rapl",
     "pyrapl": "harness.meters.pyrapl",
+    "cpu-estimate": "harness.meters.cpu_estimate",
     "time": "harness.meters.time",
     "memory": "harness.meters.memory",
     "carbon": "harness.meters.carbon",
@@ -281,12 +282,16 @@ def _register(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., None]:
     """Return the `register` of a hook: it checks what it is given and puts (name, value) into *brought*."""
 
     def meter(
-        name: str, factory: Callable[..., Any], resources: Iterable[str] = (), options: Iterable[str] = ()
+        name: str,
+        factory: Callable[..., Any],
+        resources: Iterable[str] = (),
+        options: Iterable[str] = (),
+        estimated: bool = False,
     ) -> None:
         for argument, names in (("resources", resources), ("options", options)):
             if isinstance(names, str):
                 raise TypeError(f"{argument} is a tuple of names, not {names!r}; write ({names!r},)")
-        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources), tuple(options))))
+        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources), tuple(options), estimated)))
 
     def spec(value: Any) -> None:
         if not isinstance(value, _SPECS[kind]):

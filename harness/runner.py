@@ -140,6 +140,8 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
     for name, reason in left_out.items():
         if name not in named:
             show.tell(f"meter {name!r} is left out: {reason}")
+    for line in registry.estimates(automatic, left_out):
+        show.tell(line)
     return list(dict.fromkeys([*named, *automatic]))
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from attrs import define, frozen
 
 from harness.hookspecs import hookimpl
-from harness.meter import Readings
+from harness.meter import Meter, Readings
 from harness.records import Missing, Reading
 
 _RESOURCES = ("memory_host", "memory_cuda", "memory_cuda_reserved")
@@ -198,8 +198,13 @@ def _reading(
     )
 
 
-def _create(options: Mapping[str, Any]) -> MemoryMeter:
-    return MemoryMeter()
+def _create(options: Mapping[str, Any]) -> Meter:
+    if "pid" not in options:
+        return MemoryMeter()
+
+    from harness.meters import memory_tree
+
+    return memory_tree.create(options)
 
 
 @hookimpl

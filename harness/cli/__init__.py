@@ -17,6 +17,7 @@ from harness.errors import HarnessError
 # name -> one line for `harness --help`, so that the list of commands imports none of them.
 COMMANDS = {
     "run": "Fine-tune, meter and rank models.",
+    "measure": "Meter any command.",
     "score": "PePR of a store or a table of readings.",
     "select": "The best models that fit a budget.",
     "import": "Put others' results into a store.",
