@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import threading
 import warnings
@@ -17,6 +18,7 @@ from harness.registry import Registry
 from harness.stack import MeterStack
 from harness.window import Window
 
+_log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -71,6 +73,19 @@ def _default_registry() -> Registry:
 _meters = SharedMeters(_default_registry)
 
 
+def _automatic(registry: Registry, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the meters that work here; an estimate that stands in for a counter is said aloud, once."""
+    chosen, left_out = registry.automatic_meters(options)
+    for line in registry.estimates(chosen, left_out):
+        _warn_once(line)
+    return chosen
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    _log.warning(line)
+
+
 @contextmanager
 def measure(*meters: str, sharp: bool = True, pue: float = 1.0, **options: Any) -> Iterator[Window]:
     """Meter the block with *meters* (default: every one that works here) and yield its window.
@@ -92,7 +107,7 @@ def measure(*meters: str, sharp: bool = True, pue: float = 1.0, **options: Any) 
     known = {option for entry in registry.meters.entries.values() for option in entry.value.options}
     for option in options.keys() - known:
         raise unknown("option of measure()", option, {"sharp", "pue", *known})
-    names = list(meters) or registry.automatic_meters(options)[0]
+    names = list(meters) or _automatic(registry, options)
     with _meters.stack(names, options).window(names, sharp=sharp, pue=pue) as window:
         yield window
 

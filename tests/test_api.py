@@ -44,7 +44,8 @@ def test_every_phase_of_every_trial_is_metered(ran: Path) -> None:
         keys = {row["trial"] for row in reader.trials()}
 
     phases = ("train", "infer_batch", "infer_single")
-    assert {(key, phase, name) for key in keys for phase in phases for name in ("time", "memory_host")} == whole
+    read = ("time", "memory_host", "energy_cpu")
+    assert {(key, phase, name) for key in keys for phase in phases for name in read} == whole
 
 
 def test_each_epoch_has_its_readings_and_its_accuracy(ran: Path) -> None:

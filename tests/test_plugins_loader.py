@@ -109,7 +109,7 @@ def test_built_in_meters_go_before_those_of_others_in_auto(install: Install) -> 
     install("acme", METER.format(name="time").replace('"time"', '"other_clock"').replace("times", "time"))
 
     chosen, left_out = load_plugins(PluginChoice()).registry.automatic_meters()
-    assert ["time", "memory"] == chosen
+    assert ["cpu-estimate", "time", "memory"] == chosen
     assert "what it reads is read by time" == left_out["other_clock"]
 
 
