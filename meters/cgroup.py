@@ -31,7 +31,7 @@ class Cgroup:
         folder.mkdir()
         group = cls(folder)
         try:
-            group._peak = os.open(_peak_file(folder), os.O_RDWR | os.O_CLOEXEC)
+            group._peak = _open(_peak_file(folder))
             (folder / "cgroup.procs").write_text(str(pid))
         except OSError:
             group.remove()
@@ -128,6 +128,14 @@ def _attribute(folder: Path, name: str) -> bytes | None:
         return os.getxattr(folder, name)
     except (OSError, AttributeError):  # no such attribute, or no such thing on this system
         return None
+
+
+def _open(file: Path) -> int:
+    """Open *file* to be read and, where the kernel has it reset, to be written: both through one descriptor."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _peak_file(folder: Path) -> Path:

@@ -79,7 +79,7 @@ def test_exit_code_is_the_commands_own(command: list[str], code: int) -> None:
         ("./plain", "command './plain' cannot be executed: Permission denied"),
         (
             "./odd",
-            "harness: command './odd' cannot be executed: the interpreter that its first line names is not found",
+            "command './odd' cannot be executed: the interpreter that its first line names is not found",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from powercap import FakeTree
 from harness.meter import Readings
 from harness.meters import pyrapl, rapl
 from harness.meters.carbon import CarbonMeter
+from harness.meters.cpu_estimate import CpuEstimateMeter
 from harness.meters.memory import MemoryMeter
+from harness.meters.memory_tree import MemoryTreeMeter
 from harness.meters.time import TimeMeter
 from harness.plugins_loader import load_plugins
 from harness.records import Reading
@@ -59,6 +62,23 @@ class TestRapl(MeterContract):
 class TestPyRapl(MeterContract):
     factory = staticmethod(pyrapl.create)
     resources = ("energy_cpu", "energy_dram")
+
+
+class TestMemoryOfATree(MeterContract):
+    """The tree here is that of the tests themselves."""
+
+    factory = staticmethod(lambda options: MemoryTreeMeter(os.getpid(), find_cgroup=lambda pid: "polled"))
+    resources = ("memory_host", "memory_cuda", "memory_cuda_reserved")
+
+
+class TestCpuEstimate(MeterContract):
+    factory = staticmethod(lambda options: CpuEstimateMeter())
+    resources = ("energy_cpu",)
+
+
+class TestCpuEstimateOfATree(MeterContract):
+    factory = staticmethod(lambda options: CpuEstimateMeter(watts=10, pid=os.getpid()))
+    resources = ("energy_cpu",)
 
 
 class Ticking:
