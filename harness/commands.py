@@ -13,6 +13,7 @@ from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.held_command import FAILED, HeldCommand
+from harness.meter import Readings, StackedMeter
 from harness.passing_on import PassingOn
 from harness.quantities import format_quantity
 from harness.records import Missing, Reading
@@ -35,12 +36,12 @@ class Metering:
     pue: float = 1.0
 
 
-def failed_document(command: Sequence[str], error: str) -> dict[str, Any]:
+def failed_document(command: Sequence[str], error: str, exit_code: int = FAILED) -> dict[str, Any]:
     """Return what is written in place of `MeteredCommand.document` where the harness itself failed."""
     return {
         "schema": SCHEMA,
         "command": list(command),
-        "exit_code": FAILED,
+        "exit_code": exit_code,
         "window": None,
         "readings": [],
         "missing": [],
@@ -108,7 +109,7 @@ def meter_command(
         options = {**metering.options, "pid": held.pid, "ended_usage": held.usage}
         names, left_out = _choose(metering.names, options, registry, tell)
         with MeterStack(on_hang=lambda what, seconds: tell(f"{what} has not returned for {seconds:.0f} s")) as stack:
-            stack.add(registry.create_meters(names, {**options, "sampler": stack.sampler}))
+            stack.add(_create(names, {**options, "sampler": stack.sampler}, registry))
             with stack.window(names, sharp=metering.sharp, pue=metering.pue) as window:
                 held.release()
                 passing.wait()
@@ -163,6 +164,36 @@ def _choose(
         tell(line)
     left_out = {name: reason for name, reason in left_out.items() if name not in named}
     return list(dict.fromkeys([*named, *automatic])), left_out
+
+
+@frozen
+class _Unmade:
+    """Stands for a meter that could not even be made, so that its resources are missing with the reason."""
+
+    reason: str
+
+    def unavailable(self) -> str | None:
+        return self.reason
+
+    def open(self) -> None: ...
+
+    def mark(self) -> None: ...
+
+    def between(self, start: None, stop: None, /) -> Readings:
+        return ()
+
+    def close(self) -> None: ...
+
+
+def _create(names: Sequence[str], options: Mapping[str, Any], registry: Registry) -> list[StackedMeter]:
+    made = []
+    for name in names:
+        try:
+            made += registry.create_meters([name], options)
+        except Exception as error:
+            reason = f"it cannot be made: {type(error).__name__}: {error}"
+            made.append(StackedMeter(name, _Unmade(reason), registry.meters.get(name).resources))
+    return made
 
 
 def _why_not_run(held: HeldCommand) -> str | None:

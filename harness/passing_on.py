@@ -15,14 +15,16 @@ from harness.held_command import HeldCommand
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGCONT")
 _PASSED_ON = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _BY_TERMINAL = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class PassingOn:
     """While entered, signals go on to the group of the command that is `attached`, and end nothing here.
 
-    One that comes before there is a command is kept for it. Outside the main thread, where Python allows no handlers,
-    signals do what they did.
+    One that comes before there is a command is kept for it. While no command runs, because meters are being opened or
+    read, a second one raises KeyboardInterrupt: a meter may hang. `signum` is the first that asked to end. Outside the
+    main thread, where Python allows no handlers, signals do what they did.
     """
 
     def __init__(self) -> None:
@@ -31,6 +33,9 @@ class PassingOn:
         self._before: dict[int, Any] = {}
         self._terminal: int | None = None
         self._asked_to_stop = False
+        self._running = False
+        self._idle_signals = 0
+        self.signum: int | None = None
 
     def __enter__(self) -> PassingOn:
         if threading.current_thread() is threading.main_thread():
@@ -58,11 +63,20 @@ class PassingOn:
     def wait(self) -> None:
         """Block until the command has ended. Stopped from the terminal (Ctrl-Z), stop too, and go on with it."""
         assert self._held is not None
+        self._running = True
+        self._idle_signals = 0
         while (signum := self._held.wait(os.WSTOPPED)) is not None:
             if signum in _BY_TERMINAL:
                 self._stop_with_it(signum)
+        self._running = False
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+        if signum in _ENDING:
+            self.signum = self.signum or signum
+            self._idle_signals += not self._running
+            # Not at the third, which may come while the second is being heeded.
+            if not self._running and self._idle_signals % 2 == 0:
+                raise KeyboardInterrupt
         if self._held is None:
             self._early.append(signum)
             return

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,63 @@ def test_meter_that_raises_loses_only_its_own_reading(monkeypatch: pytest.Monkey
     assert ["nothing_c"] == [gap["resource"] for gap in document["missing"]]
     assert "mark() raised SystemExit: the device is gone" == document["missing"][0]["reason"]
     assert value(document, "time") > 0
+
+
+FAULTY = """
+import os, time
+from harness.hookspecs import hookimpl
+from harness.records import Reading
+
+class Meter:
+    def __init__(self, options): self.marks = 0; self.at("make")
+    def at(self, edge):
+        if os.environ["FAULT"] == edge: raise OSError(f"lost at {edge}")
+    def unavailable(self): self.at("unavailable")
+    def open(self): self.at("open")
+    def mark(self):
+        self.marks += 1
+        self.at(f"mark {self.marks}")
+        if os.environ["FAULT"] == "hang":
+            open("hangs", "w").close()
+            time.sleep(600)
+        return self.marks
+    def between(self, start, stop):
+        self.at("between")
+        return [Reading("lost", 1, "1", 0, "counter")]
+    def close(self): self.at("close")
+
+@hookimpl
+def harness_register_meters(register): register("faulty", Meter, resources=("lost",))
+"""
+
+
+@pytest.mark.parametrize("edge", ["make", "unavailable", "open", "mark 1", "mark 2", "between"])
+def test_meter_that_is_lost_at_any_edge_loses_only_its_own(edge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", edge)
+    Path("faulty.py").write_text(FAULTY)
+    document = documented("sh", "-c", "exit 3", options=["--plugin", "faulty", "--meter", "faulty", "--meter", "time"])
+
+    assert 3 == document["exit_code"]
+    (gap,) = document["missing"]
+    assert ("faulty", "lost") == (gap["meter"], gap["resource"])
+    assert f"OSError: lost at {edge}" in gap["reason"]
+    assert value(document, "time") > 0
+
+
+def test_meter_that_hangs_can_be_interrupted_and_the_command_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", "hang")
+    Path("faulty.py").write_text(FAULTY)
+    options = ["--plugin", "faulty", "--meter", "faulty", "--output", "cost.json"]
+    process = subprocess.Popen(words(["touch", "ran"], *options))
+    while not Path("hangs").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    while process.poll() is None:  # signals that come at once are one
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+
+    assert 143 == process.returncode == json.loads(Path("cost.json").read_text())["exit_code"]
+    assert not Path("ran").exists()
 
 
 def test_estimate_is_said_aloud_and_counts_in_energy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,28 +69,35 @@ def command(ctx: click.Context, /, meter: tuple[str, ...], output: Path | None, 
     Input, output and exit code are the command's own; the exit code is 125 if the harness itself failed, 126 or 127 if
     the command cannot be run, 128 + n if signal n ended it.
     """
-    from harness.commands import Metering, check_output, failed_document, meter_command, write_document
+    from harness.commands import check_output
+
+    if output is not None:
+        check_output(output)
+    ctx.exit(_measure(options.pop("command"), meter, output, options))
+
+
+def _measure(words: tuple[str, ...], meters: tuple[str, ...], output: Path | None, options: dict[str, Any]) -> int:
+    """Meter the command *words*, report, and return the exit code. A report is written whatever happens."""
+    from harness.commands import Metering, meter_command
     from harness.passing_on import PassingOn
 
-    words = options.pop("command")
     wanted = with_live_carbon(options["plugin"], options["carbon_live"])
     registry = loaded(plugin_choice(wanted, options["no_plugin"])).registry
     given = {name: options[name] for name in _METER_OPTIONS if options[name] is not None}
-    metering = Metering(meter, given, options["sharp"], options["pue"])
-    if output is not None:
-        check_output(output)
+    metering = Metering(meters, given, options["sharp"], options["pue"])
     with PassingOn() as passing:
         try:
             metered = meter_command(words, metering, registry, passing, _tell)
             _report(metered, output)
+        except KeyboardInterrupt:
+            code = 128 + (passing.signum or signal.SIGINT)
+            return _report_failure(words, "interrupted while no command ran", code, output)
         except HarnessError:
             raise
         except Exception as error:
             traceback.print_exc()
-            if output is not None:
-                write_document(failed_document(words, f"{type(error).__name__}: {error}"), output)
-            ctx.exit(_FAILED)
-    ctx.exit(metered.exit_code)
+            return _report_failure(words, f"{type(error).__name__}: {error}", _FAILED, output)
+        return metered.exit_code
 
 
 def _report(metered: MeteredCommand, output: Path | None) -> None:
@@ -97,10 +105,19 @@ def _report(metered: MeteredCommand, output: Path | None) -> None:
 
     if metered.error is not None:
         _tell(metered.error)
-    if output is None:
-        click.echo(metered.summary(), err=True, nl=False)
-    else:
+    if output is not None:
         write_document(metered.document(), output)
+    elif metered.error is None:
+        click.echo(metered.summary(), err=True, nl=False)
+
+
+def _report_failure(words: tuple[str, ...], error: str, code: int, output: Path | None) -> int:
+    from harness.commands import failed_document, write_document
+
+    _tell(error)
+    if output is not None:
+        write_document(failed_document(words, error, code), output)
+    return code
 
 
 def _tell(line: str) -> None:
