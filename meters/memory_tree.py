@@ -173,9 +173,10 @@ class MemoryTreeMeter:
             low, high = max(low, greatest if greatest > floor else 0), max(high, greatest)
         if high == 0:
             return Missing("memory_host", "no process of the command could be looked at")
-        # A command that ended before the first look: all that is known is how much it had at the most.
-        value = low or high // 2
-        bar = max(high - value, value if low == 0 else 0) + _count_uncertainty()
+        # Of a command that was over during the first looks, the last one says less than the bounds do.
+        steady = low > 0 and self._delay == PERIOD_SECONDS
+        value = low if steady else (low + high) // 2
+        bar = max(high - value, value - low) + _count_uncertainty()
         note = f"its processes added up every {PERIOD_SECONDS * 1e3:g} ms; a page that several have counts once"
         return _reading(value, bar, "sampled", note)
 
