@@ -160,7 +160,7 @@ def _choose(
         return list(dict.fromkeys(named)), {}
 
     automatic, left_out = registry.automatic_meters(options)
-    for line in registry.estimates(automatic, left_out):
+    for line in registry.estimates(automatic):
         tell(line)
     left_out = {name: reason for name, reason in left_out.items() if name not in named}
     return list(dict.fromkeys([*named, *automatic])), left_out

@@ -75,8 +75,8 @@ _meters = SharedMeters(_default_registry)
 
 def _automatic(registry: Registry, options: Mapping[str, Any]) -> list[str]:
     """Return the names of the meters that work here; an estimate that stands in for a counter is said aloud, once."""
-    chosen, left_out = registry.automatic_meters(options)
-    for line in registry.estimates(chosen, left_out):
+    chosen, _ = registry.automatic_meters(options)
+    for line in registry.estimates(chosen):
         _warn_once(line)
     return chosen
 

@@ -146,19 +146,15 @@ class Registry:
             covered |= {resource: name for resource in entry.value.resources if resource not in covered}
         return chosen, left_out
 
-    def estimates(self, chosen: Iterable[str], left_out: Mapping[str, str]) -> list[str]:
-        """Return a line for each resource that a meter of *chosen* only estimates, with why none that counts it does.
-
-        Both arguments are what `automatic_meters` returned.
-        """
-        entries = {name: self.meters.get(name) for name in (*chosen, *left_out)}
-        lines = []
-        for name in [name for name in chosen if entries[name].estimated]:
-            for resource in entries[name].resources:
-                counters = [other for other in left_out if resource in entries[other].resources]
-                why = "; ".join(f"{other}: {left_out[other]}" for other in counters if not entries[other].estimated)
-                lines.append(f"{resource} is estimated by {name!r} (no counter{': ' + why if why else ''})")
-        return lines
+    def estimates(self, chosen: Iterable[str]) -> list[str]:
+        """Return a line for each resource that a meter of *chosen*, from `automatic_meters`, only estimates."""
+        entries = [self.meters.entries[name] for name in chosen]
+        return [
+            f"{resource} is estimated by {entry.name!r}, since no counter can be read (`harness doctor` says why)"
+            for entry in entries
+            if entry.value.estimated
+            for resource in entry.value.resources
+        ]
 
     def meter_unavailable(self, name: str, options: Mapping[str, Any] | None = None) -> str | None:
         """Return why the meter *name* does not work here, or None. A meter that raises does not work."""

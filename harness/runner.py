@@ -127,7 +127,7 @@ def _plan(study: Study, plugins: Plugins, executor: Executor, show: Show) -> Pla
 
 
 def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
-    """Return the names of the study's meters; tell which ones "auto" left out and why.
+    """Return the names of the study's meters; tell which ones "auto" left out, and what is estimated for want of one.
 
     Raises HarnessError for one that is unknown or does not work here.
     """
@@ -137,10 +137,10 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
         return list(dict.fromkeys(named))
 
     automatic, left_out = registry.automatic_meters(study.meter_options)
-    for name, reason in left_out.items():
-        if name not in named:
-            show.tell(f"meter {name!r} is left out: {reason}")
-    for line in registry.estimates(automatic, left_out):
+    absent = [name for name in left_out if name not in named]
+    if absent:
+        show.tell(f"meters left out: {', '.join(absent)} (`harness doctor` says why)")
+    for line in registry.estimates(automatic):
         show.tell(line)
     return list(dict.fromkeys([*named, *automatic]))
 

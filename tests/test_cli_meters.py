@@ -53,8 +53,8 @@ def test_auto_takes_rapl_where_there_are_counters_and_says_why_not_pyrapl(tree: 
     with tree.live():
         done = run("--model", "done")
 
-    assert "meter 'pyrapl' is left out: what it reads is read by rapl" in done.stderr
-    assert "meter 'rapl' is left out" not in done.stderr
+    assert "meters left out: nvml, pyrapl, cpu-estimate, carbon" in done.stderr
+    assert "is estimated" not in done.stderr
     assert "PePR-E" in done.stdout
 
 

@@ -226,7 +226,7 @@ def test_study_file_environment_and_option_go_before_each_other(monkeypatch: pyt
 def test_bad_request_is_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:
     refused = harness("run", *BARE, *arguments)
 
-    choosing = ("' is left out: ", " is estimated by ")
+    choosing = ("meters left out: ", " is estimated by ")
     lines = [line for line in refused.stderr.splitlines() if not any(words in line for words in choosing)]
     assert 2 == refused.returncode
     assert 1 == len(lines), refused.stderr

@@ -172,6 +172,9 @@ def _warnings(
         for (name, group), seen in sources.items()
         if "estimated" in seen and len(seen) > 1
     ]
+    guessed = {name for name, _ in sources if name.startswith("energy")}
+    guessed -= {name for (name, _), seen in sources.items() if set(seen) != {"estimated"}}
+    warnings += [(name, f"{name} is estimated, not measured") for name in sorted(guessed)]
     warnings += [
         (name, f"{name} of {group}: processes were started by {' and '.join(seen)}, whose memory does not compare")
         for (name, group), seen in methods.items()
