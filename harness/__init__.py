@@ -21,8 +21,8 @@ _PUBLIC = {
     "Splits": "harness.specs",
     "Trial": "harness.records",
     "hookimpl": "harness.hookspecs",
-    "measure": "harness.measuring",
-    "measured": "harness.measuring",
+    "measure": "harness.measuring.block",
+    "measured": "harness.measuring.block",
     "models": "harness.api",
     "run": "harness.api",
 }
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.api import models, run
     from harness.errors import HarnessError
     from harness.hookspecs import hookimpl
-    from harness.measuring import measure, measured
+    from harness.measuring.block import measure, measured
     from harness.meter import Meter
     from harness.records import Missing, Reading, Setting, Trial
     from harness.specs import DatasetSpec, ModelSpec, Split, Splits

@@ -12,9 +12,9 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from harness.measuring.window import Window
     from harness.records import Event, Trial
     from harness.specs import DatasetSpec, ModelSpec
-    from harness.window import Window
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")

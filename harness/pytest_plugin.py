@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from harness.window import Window
+    from harness.measuring.window import Window
 
 
 @pytest.fixture
 def harness_meter() -> Callable[..., AbstractContextManager[Window]]:
     """Meter a block: `with harness_meter("time", "memory") as m: ...`, then `m["memory"].value`."""
-    from harness.measuring import measure
+    from harness.measuring.block import measure
 
     return measure

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window
 from harness.meter import COMBINE, RESOURCE_UNITS, Meter, StackedMeter
 from harness.records import Missing, Reading
-from harness.stack import MeterStack
-from harness.window import Window
 
 
 class MeterContract:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.errors import DivergedError
+from harness.measuring.window import Window
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.window import Window
 
 Metered = Callable[[str], AbstractContextManager[Window]]
 # One warm-up batch, and then the whole test split, forward only.

@@ -1,7 +1,7 @@
 """The `carbon` meter: the carbon intensity of the electricity during a window, in grams of CO2e per kilowatt-hour.
 
 It measures nothing itself: plugins answer for a location and a moment (`harness_carbon_intensity`), or the user gives
-a constant. Grams follow from it and from the energy in `harness.derive`.
+a constant. Grams follow from it and from the energy in `harness.measuring.derive`.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any
 
 from attrs import asdict, field, frozen, validators
 
+from harness.measuring.sampler import Sampler
 from harness.meter import Readings
 from harness.records import Missing, Reading
-from harness.sampler import Sampler
 
 # RAPL counters move about once in a millisecond (Intel's manual, volume 3B, on RAPL): how old a reading can be.
 STEP_SECONDS = 1e-3

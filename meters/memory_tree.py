@@ -10,11 +10,11 @@ from typing import Any
 
 from attrs import define
 
+from harness.measuring.sampler import Sampler
 from harness.meter import Readings
 from harness.meters.cgroup import Cgroup, create_cgroup
 from harness.meters.process_tree import ProcessTree, Resident
 from harness.records import Missing, Reading
-from harness.sampler import Sampler
 
 Usage = Callable[[], resource.struct_rusage | None]
 

@@ -15,12 +15,12 @@ from typing import Any
 from attrs import define, field, frozen
 
 from harness.hookspecs import hookimpl
+from harness.measuring.sampler import Sampler, quick_turns
 from harness.meter import Readings
 from harness.meters.counter_edges import Edge, Sample
 from harness.meters.nvml_cards import Card, CardName, Library, Visible, cards_of_torch, visible_cards
 from harness.meters.nvml_gauges import CounterGauge, PowerEdge, PowerGauge
 from harness.records import SOURCES, Missing, Reading
-from harness.sampler import Sampler, quick_turns
 
 _RESOURCE = "energy_gpu"
 # Between two dense samples.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from harness.held_command import HELD_NAME
+from harness.measuring.held_command import HELD_NAME
 
 _PROC = Path("/proc")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.hookspecs import hookimpl
+from harness.measuring.sampler import Sampler
 from harness.meter import Readings
 from harness.meters.energy_counters import Counter, CounterGroup, Domain, EnergyMark
 from harness.meters.powercap import Zone, find_zones, limit_watts, powercap_root, read_number, resources_of
-from harness.sampler import Sampler
 
 # What a machine without any counter is listed with.
 USUAL_RESOURCES = ("energy_cpu", "energy_dram")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.baseline import BASELINE, net_energies
+from harness.measuring.baseline import BASELINE, net_energies
 from harness.records import Missing, Reading
 
 

@@ -9,7 +9,7 @@ import nvml as fake
 import pytest
 
 from harness.__main__ import main
-from harness.checking import check_meters, compare
+from harness.measuring.checking import check_meters, compare
 from harness.meter import Readings
 from harness.records import Reading
 from harness.registry import MeterEntry, Registry

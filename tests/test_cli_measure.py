@@ -386,8 +386,8 @@ def test_peak_of_a_short_command_is_known() -> None:
 def test_size_of_the_process_that_meters_is_not_in_it() -> None:
     code = f"""
 import sys
-from harness.commands import Metering, meter_command
-from harness.passing_on import PassingOn
+from harness.measuring.commands import Metering, meter_command
+from harness.measuring.passing_on import PassingOn
 from harness.plugins_loader import load_plugins
 ballast = bytearray(300 << 20)
 ballast[::4096] = b"x" * len(ballast[::4096])

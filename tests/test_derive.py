@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.derive import derive
+from harness.measuring.derive import derive
 from harness.records import Missing, Reading, Source
 
 UNITS = {"carbon_intensity": "g/kWh"}

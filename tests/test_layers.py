@@ -9,8 +9,9 @@ import pytest
 
 CORE = Path(__file__).parent.parent / "harness"
 JUDGING = ("harness.scoring", "harness.sources", "harness.pepr")
+WINGS = ("cli", "measuring", "workers", "store", "scoring", "sources")
 RUNNING = ("harness.workers", "harness.runner", "harness.training", "harness.study")
-MEASURING = ("stack.py", "meter.py", "watchdog.py", "derive.py", "records.py", "errors.py")
+BELOW = tuple(CORE / name for name in ("meter.py", "records.py", "errors.py"))
 
 
 def imports(file: Path) -> set[str]:
@@ -34,11 +35,11 @@ def test_judging_knows_nothing_of_running(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(RUNNING)]
 
 
-@pytest.mark.parametrize("name", MEASURING)
-def test_measuring_knows_neither(name: str) -> None:
-    assert [] == [module for module in imports(CORE / name) if module.startswith((*JUDGING, *RUNNING, "harness.store"))]
+@pytest.mark.parametrize("file", [*files_of("measuring"), *BELOW], ids=lambda file: file.name)
+def test_measuring_knows_neither(file: Path) -> None:
+    assert [] == [module for module in imports(file) if module.startswith((*JUDGING, *RUNNING, "harness.store"))]
 
 
-@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")) + files_of("cli", "workers", "store", "scoring", "sources"))
+@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")) + files_of(*WINGS))
 def test_core_imports_no_built_in_meter_or_plugin(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(("harness.meters", "harness.plugins."))]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.sampler import Sampler, quick_turns
-from harness.watchdog import Watchdog
+from harness.measuring.sampler import Sampler, quick_turns
+from harness.measuring.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_job_that_hangs_is_named_by_the_watchdog() -> None:
     dog = Watchdog(lambda what, seconds: (heard.append(what), told.set()), period=0.02)
     dog.open()
     sampler = Sampler(dog)
-    dog_limit = "harness.sampler.HANG_SECONDS"
+    dog_limit = "harness.measuring.sampler.HANG_SECONDS"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dog_limit, 0.02)
         sampler.add("slow", lambda: release.wait(30) and None)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from harness.measuring.stack import MeterStack
+from harness.measuring.watchdog import Watchdog
+from harness.measuring.window import overhead
 from harness.meter import Readings, StackedMeter
 from harness.meters.time import TimeMeter
 from harness.records import Reading
-from harness.stack import MeterStack
-from harness.watchdog import Watchdog
-from harness.window import overhead
 
 
 class Recording:

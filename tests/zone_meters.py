@@ -8,9 +8,9 @@ from typing import Any
 
 from powercap import FakeTree
 
+from harness.measuring.sampler import Sampler
 from harness.meters.rapl import ZoneMeter
 from harness.records import Missing, Reading
-from harness.sampler import Sampler
 
 Plant = Callable[..., FakeTree]
 Open = Callable[..., ZoneMeter]

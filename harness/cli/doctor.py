@@ -12,7 +12,7 @@ from harness.cli.options import loaded, output_options, plugin_choice, plugin_op
 from harness.tables import write_table
 
 if TYPE_CHECKING:
-    from harness.checking import Comparison
+    from harness.measuring.checking import Comparison
     from harness.plugins_loader import PluginChoice, Plugins
 
 _CHECK_SECONDS = 2.0
@@ -52,7 +52,7 @@ def _meters(plugins: Plugins) -> list[dict[str, Any]]:
 
 def _checks(plugins: Plugins) -> list[dict[str, Any]]:
     """Return a row for each resource that several meters read: do they agree? And one for each meter's cost."""
-    from harness.checking import check_meters
+    from harness.measuring.checking import check_meters
 
     comparisons, costs = check_meters(plugins.registry, _CHECK_SECONDS)
     rows = [_row("check", each.resource, each.agree, _compared(each)) for each in comparisons]

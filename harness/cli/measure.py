@@ -14,7 +14,7 @@ from harness.cli.options import loaded, plugin_choice, plugin_options
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.commands import MeteredCommand
+    from harness.measuring.commands import MeteredCommand
 
 # So that a failure of the harness is not taken for the command's own, as with env and timeout.
 _FAILED = 125
@@ -69,7 +69,7 @@ def command(ctx: click.Context, /, meter: tuple[str, ...], output: Path | None, 
     Input, output and exit code are the command's own; the exit code is 125 if the harness itself failed, 126 or 127 if
     the command cannot be run, 128 + n if signal n ended it.
     """
-    from harness.commands import check_output
+    from harness.measuring.commands import check_output
 
     if output is not None:
         check_output(output)
@@ -78,8 +78,8 @@ def command(ctx: click.Context, /, meter: tuple[str, ...], output: Path | None, 
 
 def _measure(words: tuple[str, ...], meters: tuple[str, ...], output: Path | None, options: dict[str, Any]) -> int:
     """Meter the command *words*, report, and return the exit code. A report is written whatever happens."""
-    from harness.commands import Metering, meter_command
-    from harness.passing_on import PassingOn
+    from harness.measuring.commands import Metering, meter_command
+    from harness.measuring.passing_on import PassingOn
 
     wanted = with_live_carbon(options["plugin"], options["carbon_live"])
     registry = loaded(plugin_choice(wanted, options["no_plugin"])).registry
@@ -101,7 +101,7 @@ def _measure(words: tuple[str, ...], meters: tuple[str, ...], output: Path | Non
 
 
 def _report(metered: MeteredCommand, output: Path | None) -> None:
-    from harness.commands import write_document
+    from harness.measuring.commands import write_document
 
     if metered.error is not None:
         _tell(metered.error)
@@ -112,7 +112,7 @@ def _report(metered: MeteredCommand, output: Path | None) -> None:
 
 
 def _report_failure(words: tuple[str, ...], error: str, code: int, output: Path | None) -> int:
-    from harness.commands import failed_document, write_document
+    from harness.measuring.commands import failed_document, write_document
 
     _tell(error)
     if output is not None:

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from harness.derive import derive
 from harness.errors import HarnessError, unknown
+from harness.measuring.derive import derive
 from harness.meter import RESOURCE_UNITS
 from harness.quantities import LETTERS
 from harness.records import Missing, Reading, Setting

@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.baseline import BASELINE, net_energies
 from harness.errors import DivergedError, HarnessError
 from harness.hookspecs import hookimpl
+from harness.measuring.baseline import BASELINE, net_energies
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window, overhead
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
-from harness.stack import MeterStack
 from harness.weights import file_digest, file_of_weights, weights_of
-from harness.window import Window, overhead
 from harness.wire import decode, encode
 from harness.workers.executor import Job
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from powercap import RANGE
 from zone_meters import Open, Plant, Recorder, reasons, values
 
+from harness.measuring.sampler import Sampler
 from harness.meters.energy_counters import Counter, Domain, Total
 from harness.meters.rapl import create
-from harness.sampler import Sampler
 
 ranges = st.integers(2, 2**33) | st.just(RANGE)
 

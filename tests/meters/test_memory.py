@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from harness.measuring.stack import MeterStack
 from harness.meter import StackedMeter
 from harness.meters.memory import HostPeak, MemoryMeter
 from harness.records import Missing, Reading
-from harness.stack import MeterStack
 
 MIB = 1 << 20
 
@@ -133,7 +133,7 @@ def test_cuda_memory_is_missing_with_the_reason_without_cuda(stack: MeterStack) 
 
 def test_importing_and_using_the_meter_leaves_torch_alone() -> None:
     program = (
-        "import sys; from harness.measuring import measure\n"
+        "import sys; from harness.measuring.block import measure\n"
         "with measure('memory') as m: pass\n"
         "assert m['memory'].value > 0; assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)"
     )

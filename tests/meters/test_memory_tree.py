@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.held_command import HeldCommand
+from harness.measuring.held_command import HeldCommand
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window
 from harness.meter import StackedMeter
 from harness.meters import cgroup
 from harness.meters.cgroup import Cgroup, create_cgroup
 from harness.meters.memory_tree import MemoryTreeMeter, PolledPeak
 from harness.meters.process_tree import ProcessTree
 from harness.records import Missing, Reading
-from harness.stack import MeterStack
-from harness.window import Window
 
 MIB = 1 << 20
 RESOURCES = ("memory_host", "memory_cuda", "memory_cuda_reserved")

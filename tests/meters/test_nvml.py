@@ -16,12 +16,12 @@ from typing import Any
 import nvml as fake
 import pytest
 
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window
 from harness.meter import StackedMeter
 from harness.meters.nvml import NvmlMeter
 from harness.meters.time import TimeMeter
 from harness.records import Reading
-from harness.stack import MeterStack
-from harness.window import Window
 
 SHARP = pytest.mark.parametrize("sharp", [True, False], ids=["sharp", "unsharp"])
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from harness.derive import derive
+from harness.measuring.derive import derive
 from harness.records import Missing, Reading
 
 if TYPE_CHECKING:
-    from harness.stack import Marks, MeterStack
+    from harness.measuring.stack import Marks, MeterStack
 
 
 class Window:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from harness.errors import HarnessError, unknown
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window
 from harness.plugins_loader import load_plugins
 from harness.registry import Registry
-from harness.stack import MeterStack
-from harness.window import Window
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 import harness
-from harness import measuring
-from harness.window import Window
+from harness.measuring import block
+from harness.measuring.window import Window
 
 
 def test_readings_are_there_when_the_block_raises() -> None:
@@ -44,10 +44,10 @@ def test_every_call_of_a_function_is_reported_also_one_that_raises() -> None:
 
 
 def test_estimate_is_said_aloud_once(caplog: pytest.LogCaptureFixture) -> None:
-    measuring._warn_once.cache_clear()
+    block._warn_once.cache_clear()
     if "cpu-estimate" not in measuring._default_registry().automatic_meters()[0]:
         pytest.skip("a counter of the processor's energy works here: nothing is estimated")
-    with caplog.at_level(logging.WARNING, "harness.measuring"):
+    with caplog.at_level(logging.WARNING, "harness.measuring.block"):
         for _ in range(2):
             with harness.measure(sharp=False):
                 pass

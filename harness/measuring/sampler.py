@@ -13,7 +13,7 @@ from collections.abc import Callable
 from attrs import define, evolve, field
 
 from harness.interruption import block_signals
-from harness.watchdog import HANG_SECONDS, Watchdog
+from harness.measuring.watchdog import HANG_SECONDS, Watchdog
 
 _log = logging.getLogger(__name__)
 

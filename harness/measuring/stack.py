@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
+from harness.measuring.sampler import Sampler, quick_turns
+from harness.measuring.watchdog import HANG_SECONDS, Watchdog
+from harness.measuring.window import Window
 from harness.meter import SharpMeter, StackedMeter, edge_order
 from harness.records import Missing, Reading
-from harness.sampler import Sampler, quick_turns
-from harness.watchdog import HANG_SECONDS, Watchdog
-from harness.window import Window
 
 _log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import overhead
 from harness.records import Reading
 from harness.registry import Registry
-from harness.stack import MeterStack
-from harness.window import overhead
 
 
 @frozen
@@ -42,7 +42,7 @@ def check_meters(
     """Run every meter that works here over one window of *seconds* in which one core computes.
 
     Returns the comparisons of resources that several meters read, and by meter the `seconds` and `joules` that its
-    marks took (see `harness.window.overhead`).
+    marks took (see `harness.measuring.window.overhead`).
     """
     names = [name for name in registry.meters.entries if registry.meter_unavailable(name) is None]
     with MeterStack() as stack:

@@ -12,15 +12,15 @@ from typing import Any
 from attrs import frozen
 
 from harness.errors import HarnessError
-from harness.held_command import FAILED, HeldCommand
+from harness.measuring.held_command import FAILED, HeldCommand
+from harness.measuring.passing_on import PassingOn
+from harness.measuring.stack import MeterStack
+from harness.measuring.window import Window, overhead
 from harness.meter import Readings, StackedMeter
-from harness.passing_on import PassingOn
 from harness.quantities import format_quantity
 from harness.records import Missing, Reading
 from harness.registry import Registry
-from harness.stack import MeterStack
 from harness.tables import plain, render_json, write_file
-from harness.window import Window, overhead
 
 # harness.measure/1: schema, command, exit_code, window, readings, missing; further keys may be added beside them.
 SCHEMA = "harness.measure/1"
