@@ -74,7 +74,13 @@ class MeterContract:
                 assert abs(total.value - sum(part.value for part in parts)) <= _margin(total, parts)
 
     def test_laps_combine_to_the_whole_within_the_error_bars(self) -> None:
-        with self._stack() as stack, stack.window() as window:
+        self._compare_laps(sharp=False)
+
+    def test_laps_of_a_sharp_window_combine_too(self) -> None:
+        self._compare_laps(sharp=True)
+
+    def _compare_laps(self, sharp: bool) -> None:
+        with self._stack() as stack, stack.window(sharp=sharp) as window:
             for _ in range(3):
                 self.work()
                 window.lap()

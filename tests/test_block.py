@@ -45,7 +45,7 @@ def test_every_call_of_a_function_is_reported_also_one_that_raises() -> None:
 
 def test_estimate_is_said_aloud_once(caplog: pytest.LogCaptureFixture) -> None:
     block._warn_once.cache_clear()
-    if "cpu-estimate" not in measuring._default_registry().automatic_meters()[0]:
+    if "cpu-estimate" not in block._default_registry().automatic_meters()[0]:
         pytest.skip("a counter of the processor's energy works here: nothing is estimated")
     with caplog.at_level(logging.WARNING, "harness.measuring.block"):
         for _ in range(2):

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import nvml
 import pytest
 from powercap import FakeTree
 
@@ -17,6 +18,7 @@ from harness.meters.carbon import CarbonMeter
 from harness.meters.cpu_estimate import CpuEstimateMeter
 from harness.meters.memory import MemoryMeter
 from harness.meters.memory_tree import MemoryTreeMeter
+from harness.meters.nvml import NvmlMeter
 from harness.meters.time import TimeMeter
 from harness.plugins_loader import load_plugins
 from harness.records import Reading
@@ -50,6 +52,30 @@ def running_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("HARNESS_POWERCAP_ROOT", str(tree.root))
     with tree.live():
         yield
+
+
+@pytest.fixture
+def cards(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    with nvml.loaded(tmp_path, nvml.card(**request.cls.about), nvml.card(nvml.SECOND, **request.cls.about)):
+        yield
+
+
+@pytest.mark.usefixtures("cards")
+class TestNvmlCounter(MeterContract):
+    about: ClassVar[dict[str, object]] = {"step_ms": 20}
+    factory = staticmethod(NvmlMeter)
+    resources = ("energy_gpu",)
+
+
+@pytest.mark.usefixtures("cards")
+class TestNvmlAveraged(TestNvmlCounter):
+    about: ClassVar[dict[str, object]] = {"step_ms": 100, "instant": 0, "average": 1}
+
+
+@pytest.mark.usefixtures("cards")
+class TestNvmlSampled(TestNvmlCounter):
+    about: ClassVar[dict[str, object]] = {"counter": 0}
+    options = {"sample_period": 0.01}  # noqa: RUF012 (declared a ClassVar by the contract)
 
 
 @pytest.mark.usefixtures("running_counters")
