@@ -7,16 +7,16 @@ which side: `place` gives the energy at the edge with the half-width of an inter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
-from attrs import field, frozen
+from attrs import define, frozen
+
+from harness.meters.power_sensor import Kind
 
 # NVML's reference gives its power readings as right within 5 per cent.
-_ACCURACY = 0.05
-# NVIDIA's counters move every 20 to 100 ms; so long is a step that was not seen.
-LONGEST_STEP = 0.1
+ACCURACY = 0.05
+# NVIDIA's counters move every 20 to 100 ms, not quite regularly; so long may a step be that was not seen.
+LONGEST_STEP = 0.12
 # For moments a card takes more than its limit.
 _OVER_LIMIT = 1.5
 _COUNTER_RESOLUTION = 1e-3
@@ -35,36 +35,89 @@ class Sample(NamedTuple):
 class Scale:
     """What a card's samples mean.
 
-    `step` is the counter's [s], None if it was not seen yet; `averaged` whether power is an average; `limit_watts` the
-    card's limit.
+    `steps` are the shortest and the longest time between two ticks [s], None if none was seen; `power` is what its
+    readings of power are, and `refresh` [s] how old one may be; `limit_watts` the card's limit.
     """
 
-    step: float | None = None
-    averaged: bool = False
+    steps: tuple[float, float] | None = None
+    power: Kind = "instantaneous"
+    refresh: float = 0.0
     limit_watts: float | None = None
 
     @property
     def longest_step(self) -> float:
-        return self.step or LONGEST_STEP
+        return self.steps[1] if self.steps else LONGEST_STEP
+
+    def most_watts(self) -> float:
+        """Return what the card takes at the most [W]."""
+        return _OVER_LIMIT * self.limit_watts if self.limit_watts else float("inf")
+
+
+@frozen
+class Stretch:
+    """Power over a run of samples: its `area` [J] by the trapezoid rule, and how far off that may be.
+
+    Between two samples power may be that of either for most of the time: `rough` [J]; `jumps` [W] adds its changes up.
+    """
+
+    first: Sample
+    last: Sample
+    area: float = 0.0
+    rough: float = 0.0
+    jumps: float = 0.0
+
+    def plus(self, sample: Sample) -> Stretch:
+        """Return the stretch with one sample more."""
+        elapsed, jump = sample.time - self.last.time, abs(sample.watts - self.last.watts)
+        area = elapsed * (self.last.watts + sample.watts) / 2
+        return Stretch(self.first, sample, self.area + area, self.rough + elapsed * jump / 2, self.jumps + jump)
+
+    def doubt(self, scale: Scale) -> float:
+        """Return how far the area may be off [J] if each reading is of a moment up to the refresh before."""
+        return self.rough + scale.refresh * self.jumps + ACCURACY * self.area
+
+
+@frozen
+class Lead:
+    """A tick before an edge: the last sample `before` it, and the stretch `since`; `watts` is the power until then."""
+
+    before: Sample
+    since: Stretch
+    watts: float
+
+    def plus(self, sample: Sample) -> Lead:
+        """Return the lead with one sample more, which may show the next tick."""
+        if sample.joules == self.since.last.joules:
+            return Lead(self.before, self.since.plus(sample), self.watts)
+        elapsed = tick_time(self.since.last, sample)[0] - tick_time(self.before, self.since.first)[0]
+        watts = (sample.joules - self.since.last.joules) / elapsed if elapsed > 0 else sample.watts
+        return Lead(self.since.last, Stretch(sample, sample), watts)
+
+
+@define
+class Trail:
+    """What follows an edge: the stretch `until` the counter's next tick, and the first sample `after` it."""
+
+    until: Stretch
+    after: Sample | None = None
+
+    def add(self, sample: Sample) -> bool:
+        """Take one sample more; True once the tick is seen."""
+        if self.after is None:
+            if sample.joules == self.until.last.joules:
+                self.until = self.until.plus(sample)
+            else:
+                self.after = sample
+        return self.after is not None
 
 
 @frozen
 class Edge:
-    """The sample at the edge, the dense ones just before it, and those after it up to the counter's next tick."""
+    """The sample at the edge, with the tick before it and what follows it, as far as they are known."""
 
     at: Sample
-    lead: Sequence[Sample] = ()
-    trail: list[Sample] = field(factory=list)
-
-    @property
-    def led(self) -> bool:
-        """Whether the samples before the edge hold a tick."""
-        return bool(ticks([*self.lead, self.at]))
-
-    @property
-    def trailed(self) -> bool:
-        """Whether the samples after the edge hold a tick."""
-        return bool(ticks([self.at, *self.trail]))
+    lead: Lead | None = None
+    trail: Trail | None = None
 
 
 @frozen
@@ -75,15 +128,10 @@ class Placed:
     doubt: float
 
 
-def ticks(samples: Sequence[Sample]) -> list[int]:
-    """Return the indices of the samples whose counter is another than that of the sample before."""
-    return [index for index, (old, new) in enumerate(pairwise(samples), start=1) if new.joules != old.joules]
-
-
 def tick_time(old: Sample, new: Sample) -> tuple[float, float]:
     """Return when the counter ticked between two samples [s], and how far off that may be."""
     first, last = old.time - old.doubt, new.time + new.doubt
-    return (first + last) / 2, (last - first) / 2
+    return (first + last) / 2, max(0.0, last - first) / 2
 
 
 def energy_between(start: Edge, stop: Edge, scale: Scale) -> Placed:
@@ -96,88 +144,60 @@ def energy_between(start: Edge, stop: Edge, scale: Scale) -> Placed:
 
 
 def place(edge: Edge, scale: Scale, mean_watts: float) -> Placed:
-    """Return the energy at *edge*, by the samples that tell most; *mean_watts* is the window's, for want of others."""
-    if edge.led:
-        return _after_tick([*edge.lead, edge.at], scale)
-    if edge.trailed:
-        return _before_tick([edge.at, *edge.trail], scale)
-
-    # Somewhere in a step: half of it, give or take the other half, at a power that may have been the window's.
-    doubt = scale.longest_step * (max(edge.at.watts, mean_watts) + abs(edge.at.watts - mean_watts)) / 2
-    return Placed(edge.at.joules + edge.at.watts * (scale.step or 0.0) / 2, doubt)
+    """Return the energy at *edge*, by what tells most; *mean_watts* is the window's, for want of others."""
+    placed = []
+    if edge.lead is not None:
+        placed.append(_after_tick(edge.lead, edge.at, scale))
+    if edge.trail is not None and edge.trail.after is not None:
+        placed.append(_before_tick(edge.trail, edge.trail.after, edge.at, scale))
+    return min(placed, key=lambda one: one.doubt) if placed else _within_step(edge.at, scale, mean_watts)
 
 
-def _after_tick(samples: Sequence[Sample], scale: Scale) -> Placed:
-    """Place the last of *samples* by the last tick before it."""
-    seen = ticks(samples)
-    since = samples[seen[-1] :]
-    when, doubt = tick_time(samples[seen[-1] - 1], since[0])
-    used, rough = _area(since)
-    used += since[0].watts * (since[0].time - when)
-    if scale.averaged:
-        used = _power_before(samples, seen) * (samples[-1].time - when)
-        rough = used
-    return Placed(samples[-1].joules + used, doubt * since[0].watts + rough + _ACCURACY * used)
+def _within_step(at: Sample, scale: Scale, mean_watts: float) -> Placed:
+    """Place an edge anywhere in a step: half of it if that is known, at a power that may have been the window's."""
+    middle = sum(scale.steps) / 4 if scale.steps else 0.0
+    return Placed(at.joules + at.watts * middle, scale.longest_step * max(at.watts, mean_watts))
 
 
-def _power_before(samples: Sequence[Sample], seen: Sequence[int]) -> float:
-    """Return the power up to the last tick [W]: that of the tick before, if both are in the samples."""
-    if len(seen) < 2:
-        return samples[seen[-1]].watts
-    (first, _), (last, _) = (tick_time(samples[index - 1], samples[index]) for index in seen[-2:])
-    return (samples[seen[-1]].joules - samples[seen[-2]].joules) / (last - first)
+def _after_tick(lead: Lead, at: Sample, scale: Scale) -> Placed:
+    """Place an edge by the tick before it."""
+    when, doubt = tick_time(lead.before, lead.since.first)
+    age = max(0.0, at.time - when)
+    if scale.power == "instantaneous":
+        since = lead.since.first.watts * (lead.since.first.time - when)
+        used = lead.since.area + since
+        return Placed(at.joules + used, doubt * lead.since.first.watts + lead.since.doubt(scale))
+
+    used = (lead.watts if scale.power == "averaged" else lead.since.last.watts) * age
+    most = min(scale.most_watts(), 1e6) * (age + doubt)
+    return Placed(at.joules + used, max(used, most - used))
 
 
-def _before_tick(samples: Sequence[Sample], scale: Scale) -> Placed:
-    """Place the first of *samples* by the first tick after it, whose energy is exact."""
-    index = ticks(samples)[0]
-    until, after = samples[:index], samples[index]
-    when, doubt = tick_time(until[-1], after)
-    left, tick = max(0.0, when - samples[0].time), after.joules - samples[0].joules
-    doubt *= max(until[-1].watts, after.watts)
-    if scale.averaged:
-        rest, rough = _shared_by_time(left, tick, scale)
+def _before_tick(trail: Trail, after: Sample, at: Sample, scale: Scale) -> Placed:
+    """Place an edge by the tick after it, whose energy is exact."""
+    when, doubt = tick_time(trail.until.last, after)
+    left, tick = max(0.0, when - at.time), after.joules - at.joules
+    lowest, highest = _bounds(left, doubt, tick, after.time - trail.until.last.time, scale)
+    if scale.power == "averaged":
+        rest = tick * left / max(sum(scale.steps or (LONGEST_STEP, LONGEST_STEP)) / 2, left)
     else:
-        rest, rough = _area(until)
-        rest = min(tick, rest + until[-1].watts * (when - until[-1].time))
-        rough += _ACCURACY * rest + _staleness(until, left, tick, rest, scale)
-    return Placed(after.joules - rest, doubt + rough)
+        rest = trail.until.area + trail.until.last.watts * (when - trail.until.last.time)
+    rest = min(max(rest, lowest), highest)
+    rough = max(highest - rest, rest - lowest)
+    if scale.power == "instantaneous":
+        known = doubt * max(trail.until.last.watts, after.watts) + trail.until.doubt(scale)
+        rough = min(rough, known)
+    return Placed(after.joules - rest, rough)
 
 
-def _shared_by_time(left: float, tick: float, scale: Scale) -> tuple[float, float]:
-    """Return what of the energy *tick* [J] of one step lies in its last *left* seconds if it is used evenly.
+def _bounds(left: float, doubt: float, tick: float, gap: float, scale: Scale) -> tuple[float, float]:
+    """Return the least and the most of the energy *tick* [J] of one step that its last *left* seconds can hold.
 
-    All of it may have been used on either side, as far as the card can take it.
+    All of it may have been used on either side of the edge, as far as the card can take it. Where the tick was seen in
+    a *gap* longer than a step, there may have been several.
     """
-    step = max(scale.longest_step, left)
-    most = max(_OVER_LIMIT * scale.limit_watts, tick / step) if scale.limit_watts else float("inf")
-    rest = tick * left / step
-    highest = min(tick, most * left) if left else 0.0
-    lowest = max(0.0, tick - most * (step - left)) if left < step else tick
-    return rest, max(highest - rest, rest - lowest)
-
-
-def _staleness(samples: Sequence[Sample], left: float, tick: float, rest: float, scale: Scale) -> float:
-    """Return what a sensor that is read seldom may hide [J].
-
-    Readings that never change may be of one old moment: then all that the tick's exact energy has beyond that power may
-    lie on this side of the edge.
-    """
-    if left <= 0:
-        return 0.0
-    changes = sum(new.watts != old.watts for old, new in pairwise(samples))
-    beyond = abs(tick - rest / left * max(scale.longest_step, left))
-    return min(beyond, max(rest, tick - rest)) / (changes + 1)
-
-
-def _area(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Return the energy under the power of *samples* [J] by the trapezoid rule, and how far off that may be.
-
-    Between two samples power may be that of either for most of the time.
-    """
-    area = rough = 0.0
-    for old, new in pairwise(samples):
-        elapsed = new.time - old.time
-        area += elapsed * (old.watts + new.watts) / 2
-        rough += elapsed * abs(new.watts - old.watts) / 2
-    return area, rough
+    most = max(scale.most_watts(), tick / scale.longest_step)
+    highest = min(tick, most * (left + doubt))
+    several = gap > (scale.steps[0] if scale.steps else 0.0)
+    before = scale.longest_step if several else max(0.0, scale.longest_step - left + doubt)
+    return min(highest, max(0.0, tick - most * before)), highest

@@ -12,22 +12,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
+from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.measuring.sampler import Sampler, quick_turns
 from harness.meter import Readings
-from harness.meters.counter_edges import Edge, Sample
+from harness.meters.counter_edges import Edge
+from harness.meters.edge_follower import DENSE_SECONDS, Follower
 from harness.meters.nvml_cards import Card, CardName, Library, Visible, cards_of_torch, visible_cards
-from harness.meters.nvml_gauges import CounterGauge, PowerEdge, PowerGauge
+from harness.meters.nvml_gauges import CounterGauge, PowerEdge, PowerGauge, Settling, sampling_delay, trailing
 from harness.records import SOURCES, Missing, Reading
 
 _RESOURCE = "energy_gpu"
-# Between two dense samples.
-_DENSE_SECONDS = 0.0005
 # A counter that has not ticked twice within this is left alone: 2 x 100 ms is the slowest known, and some more.
 _PATIENCE_SECONDS = 0.25
 _SAMPLE_SECONDS = 0.05
+_LONGEST_PERIOD = 60.0
 
 
 @frozen
@@ -42,22 +43,24 @@ class MeteredCard:
 class NvmlMark:
     """An edge of every card by its UUID, or why it could not be read; `sharp` is set once all is gathered for it."""
 
-    edges: Mapping[str, Edge | PowerEdge | str]
-    sharp: threading.Event | None = field(default=None)
+    edges: dict[str, Edge | PowerEdge | str]
+    sharp: threading.Event | None = None
 
 
 class NvmlMeter:
-    """Energy of each card and of all together."""
+    """Energy of each card and of all together. Raises HarnessError for a sampling period that is not positive."""
 
     def __init__(self, options: Mapping[str, Any], library: Library | None = None) -> None:
         self._library = library or Library()
-        self._period: float = options.get("sample_period", _SAMPLE_SECONDS)
+        self._period = _checked_period(options.get("sample_period") or _SAMPLE_SECONDS)
         self._given_sampler: Sampler | None = options.get("sampler")
         self._sampler = self._given_sampler
         self._visible = Visible(())
         self._cards: dict[str, MeteredCard] = {}
         self._lost: dict[str, str] = {}
+        self._uuids: dict[int, str] = {}
         self._sampling = False
+        self._follower = Follower()
 
     def unavailable(self) -> str | None:
         reason = self._library.connect()
@@ -72,10 +75,14 @@ class NvmlMeter:
         reason = self._library.connect()
         if reason is not None:
             raise OSError(reason)
-        names = self._library.names()
-        self._visible = visible_cards(names, os.environ)
-        for index in self._visible.indices:
-            self._open_card(index, names[index])
+        try:
+            names = self._library.names()
+            self._visible = visible_cards(names, os.environ)
+            for index in self._visible.candidates:
+                self._open_card(index, names[index])
+        except BaseException:
+            self._library.disconnect()
+            raise
         self._sampler = self._given_sampler or Sampler()
 
     def mark(self) -> NvmlMark:
@@ -88,26 +95,27 @@ class NvmlMeter:
 
     def settle(self) -> None:
         """Wait until every counter has ticked, so that the edge to come is placed by samples from there on."""
-        runs: list[tuple[CounterGauge, list[Sample]]] = [(gauge, []) for gauge in self._counters()]
+        settlings = [gauge.settling() for gauge in self._counters()]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with quick_turns:
             while time.monotonic() < deadline:
-                settled = [_settled(gauge, run) for gauge, run in runs]
+                settled = [_settled(settling) for settling in settlings]
                 if all(settled):
                     return
-                time.sleep(_DENSE_SECONDS)
+                time.sleep(DENSE_SECONDS)
 
     def sharpen(self, mark: NvmlMark, /) -> None:
         """Have each counter watched until its next tick after *mark*, by the sampler."""
-        waiting = [
-            (metered.gauge, edge)
-            for uuid, metered in self._cards.items()
-            if isinstance(metered.gauge, CounterGauge) and isinstance(edge := mark.edges.get(uuid), Edge)
-            if not edge.led
-        ]
-        if waiting and self._sampler is not None:
+        wanted = []
+        for uuid, metered in self._cards.items():
+            edge = mark.edges.get(uuid)
+            if isinstance(edge, Edge) and isinstance(metered.gauge, CounterGauge) and metered.gauge.needs_trail(edge):
+                mark.edges[uuid] = edge = trailing(edge)
+                wanted.append((metered.gauge, edge))
+        if wanted and self._sampler is not None:
             mark.sharp = threading.Event()
-            self._sampler.add("nvml", _watch(waiting, mark.sharp), dense=True)
+            if self._follower.add(wanted, mark.sharp, time.monotonic() + _PATIENCE_SECONDS):
+                self._sampler.add("nvml", self._follower.look, dense=True)
 
     def between(self, start: NvmlMark, stop: NvmlMark, /) -> Readings:
         for mark in (start, stop):
@@ -122,10 +130,7 @@ class NvmlMeter:
         api = self._library.api
         return {
             "driver": self._library.ask(api.nvmlSystemGetDriverVersion),
-            "cards": [
-                {**metered.card.facts(), "counter_step_seconds": getattr(metered.gauge, "step", None)}
-                for metered in self._cards.values()
-            ],
+            "cards": [{**metered.card.facts(), **_learnt(metered.gauge)} for metered in self._cards.values()],
         }
 
     def close(self) -> None:
@@ -150,11 +155,12 @@ class NvmlMeter:
         return None
 
     def _open_card(self, index: int, name: CardName) -> None:
+        self._uuids[index] = name.uuid
         if name.fault is not None:
             self._lost[name.uuid] = name.fault
             return
         try:
-            card = Card(self._library, index, is_sliced=index in self._visible.sliced)
+            card = Card(self._library, index, is_sliced=bool(name.slices))
             card.watts()
         except self._library.api.NVMLError as error:
             self._lost[name.uuid] = f"{name.uuid} cannot be read: {error}"
@@ -169,27 +175,30 @@ class NvmlMeter:
         self._sampling = True
         for metered in self._cards.values():
             if isinstance(metered.gauge, PowerGauge) and self._sampler is not None:
-                self._sampler.add("nvml", self._sample(metered.gauge), self._period)
+                self._sampler.add("nvml", self._sample(metered.gauge), sampling_delay(self._period))
 
     def _sample(self, gauge: PowerGauge) -> Callable[[], float | None]:
         def sample() -> float | None:
             # A card that is lost is told of by the next edge.
-            return self._period if self._sampling and not isinstance(_edge(gauge), str) else None
+            return sampling_delay(self._period) if self._sampling and not isinstance(_edge(gauge), str) else None
 
         return sample
 
     def _shown(self, mark: NvmlMark) -> Iterable[str]:
         """Return the UUIDs of the cards to tell of: where numbers leave doubt, those that torch uses."""
-        used = cards_of_torch() if self._visible.note else None
-        return [uuid for uuid in mark.edges if used is None or uuid in used] or list(mark.edges)
+        if self._visible.note is None:
+            return mark.edges
+        return cards_of_torch() or [self._uuids[index] for index in self._visible.indices]
 
     def _of_card(self, uuid: str, start: NvmlMark, stop: NvmlMark) -> Reading | Missing:
-        first, last = start.edges[uuid], stop.edges[uuid]
+        first, last = (mark.edges.get(uuid, f"{uuid} is not among the cards of NVML") for mark in (start, stop))
         for edge in (first, last):
             if isinstance(edge, str):
                 return Missing(_RESOURCE, edge)
         metered = self._cards[uuid]
         placed = metered.gauge.energy(first, last)  # type: ignore[arg-type]  # edges of this gauge
+        if isinstance(placed, str):
+            return Missing(_RESOURCE, placed)
         return Reading(
             resource=_RESOURCE,
             value=placed.joules,
@@ -209,34 +218,27 @@ def _edge(gauge: CounterGauge | PowerGauge) -> Edge | PowerEdge | str:
         return f"the card cannot be read: {error}"
 
 
-def _settled(gauge: CounterGauge, run: list[Sample]) -> bool:
+def _settled(settling: Settling) -> bool:
     try:
-        return gauge.settle(run)
+        return settling.step()
     except Exception:
         return True  # lost: the edge will tell
 
 
-def _watch(waiting: list[tuple[CounterGauge, Edge]], sharp: threading.Event) -> Callable[[], float | None]:
-    """Return a job that samples *waiting* until each edge is placed, or patience ends, and then sets *sharp*."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    left = list(waiting)
-
-    def watch() -> float | None:
-        nonlocal left
-        left = [(gauge, edge) for gauge, edge in left if not _followed(gauge, edge)]
-        if left and time.monotonic() < deadline:
-            return _DENSE_SECONDS
-        sharp.set()
-        return None
-
-    return watch
+def _learnt(gauge: CounterGauge | PowerGauge) -> dict[str, Any]:
+    if isinstance(gauge, PowerGauge):
+        return {}
+    return {
+        "counter_step_seconds": gauge.step,
+        "power_refresh_seconds": gauge.sensor.refresh,
+        "power_readings": gauge.sensor.kind,
+    }
 
 
-def _followed(gauge: CounterGauge, edge: Edge) -> bool:
-    try:
-        return gauge.follow(edge)
-    except Exception:
-        return True  # lost after the edge: what was read stays, with the wider error bar
+def _checked_period(seconds: float) -> float:
+    if not 0 < seconds <= _LONGEST_PERIOD:
+        raise HarnessError(f"sample_period must be above 0 and at most {_LONGEST_PERIOD:g} s, is {seconds!r}")
+    return seconds
 
 
 def _total(records: list[Reading | Missing], note: str | None) -> Reading | Missing:

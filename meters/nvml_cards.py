@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 # NVML gives millijoules and milliwatts.
 _MILLI = 1e-3
-# The power field's value lies in an array of structures; NVML knows the field by this number.
+# NVML's number of the field of instantaneous power, and its scopes.
 _POWER_INSTANT = 186
+_SCOPE_CARD, _SCOPE_MODULE = 0, 1
+# Whose counters cover the whole module.
+_MODULES = ("GH200", "GB200", "GB300")
 
 
 @frozen
@@ -30,11 +33,14 @@ class CardName:
 
 @frozen
 class Visible:
-    """The indices (in NVML's order) of the cards that a process sees; `note` says what is not certain about them."""
+    """The indices (in NVML's order) of the cards that a process sees.
+
+    `note` says what is not certain about them; then all `candidates` have to be read, until torch tells its own.
+    """
 
     indices: tuple[int, ...]
-    sliced: frozenset[int] = field(factory=frozenset)
     note: str | None = None
+    candidates: tuple[int, ...] = ()
 
 
 def visible_cards(cards: Sequence[CardName], environ: Mapping[str, str]) -> Visible:
@@ -46,32 +52,36 @@ def visible_cards(cards: Sequence[CardName], environ: Mapping[str, str]) -> Visi
     """
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
-        return Visible(tuple(range(len(cards))))
+        return _certain(range(len(cards)))
 
-    found: dict[int, None] = {}
-    sliced: set[int] = set()
+    found: set[int] = set()
     numbered = False
     for entry in listed.split(","):
-        index, is_slice = _find(cards, entry.strip())
+        index = _find(cards, entry.strip())
         if index is None:
             break
-        found[index] = None
-        sliced |= {index} if is_slice else set()
-        numbered |= not is_slice and entry.strip().isdigit()
-    return Visible(tuple(sorted(found)), frozenset(sliced), _doubt(cards, environ) if numbered else None)
+        found.add(index)
+        numbered |= entry.strip().isdigit()
+    note = _doubt(cards, environ) if numbered else None
+    return _certain(found) if note is None else Visible(tuple(sorted(found)), note, tuple(range(len(cards))))
 
 
-def _find(cards: Sequence[CardName], entry: str) -> tuple[int | None, bool]:
-    """Return the index of the card that *entry* names, and whether it names a slice of it."""
+def _certain(indices: Iterable[int]) -> Visible:
+    ordered = tuple(sorted(indices))
+    return Visible(ordered, candidates=ordered)
+
+
+def _find(cards: Sequence[CardName], entry: str) -> int | None:
+    """Return the index of the card that *entry* names, itself or a slice of it."""
     if entry.isdigit():
-        return (int(entry) if int(entry) < len(cards) else None), False
+        return int(entry) if int(entry) < len(cards) else None
     if entry.startswith("MIG-"):
         # MIG-GPU-<uuid>/<instance>/<instance> was the form before driver 470.
         old = entry.removeprefix("MIG-").partition("/")[0]
         named = [i for i, card in enumerate(cards) if card.uuid == old or any(s.startswith(entry) for s in card.slices)]
-        return (named[0] if len(named) == 1 else None), True
+        return named[0] if len(named) == 1 else None
     named = [i for i, card in enumerate(cards) if entry.startswith("GPU-") and card.uuid.startswith(entry)]
-    return (named[0] if len(named) == 1 else None), False
+    return named[0] if len(named) == 1 else None
 
 
 def _doubt(cards: Sequence[CardName], environ: Mapping[str, str]) -> str | None:
@@ -157,10 +167,13 @@ class Card:
         self._handle = library.handle(index)
         self.uuid = str(self._api.nvmlDeviceGetUUID(self._handle))
         self.model = str(self._api.nvmlDeviceGetName(self._handle))
-        self.note = _scope(self.model, is_sliced)
+        is_module = any(name in self.model for name in _MODULES)
+        self.note = _scope(is_module, is_sliced)
+        # Of the same thing as the counter.
+        self._field = (_POWER_INSTANT, _SCOPE_MODULE if is_module else _SCOPE_CARD)
         self.counts = self._ask("nvmlDeviceGetTotalEnergyConsumption") is not None
         self._instant = self._instant_field() is not None
-        self.averaged = not self._instant and self._is_averaged()
+        self.averaged = not self._instant and (is_module or self._is_averaged())
         self.limit_watts = _times_milli(self._ask("nvmlDeviceGetEnforcedPowerLimit"))
         self._celsius_at_first = self._celsius()
 
@@ -195,7 +208,7 @@ class Card:
         return self._library.ask(getattr(self._api, question), self._handle, *arguments)
 
     def _instant_field(self) -> int | None:
-        values = self._ask("nvmlDeviceGetFieldValues", [_POWER_INSTANT])
+        values = self._ask("nvmlDeviceGetFieldValues", [self._field])
         return values[0].value.uiVal if values is not None and values[0].nvmlReturn == 0 else None
 
     def _is_averaged(self) -> bool:
@@ -219,11 +232,11 @@ class Card:
         return None if running is None else sum(process.pid != os.getpid() for process in running)
 
 
-def _scope(model: str, is_sliced: bool) -> str | None:
+def _scope(is_module: bool, is_sliced: bool) -> str | None:
     """Return what more than the card that the process uses the readings cover."""
     if is_sliced:
         return "the whole card: NVML counts no energy of MIG slices"
-    return "the whole module, CPU and memory included" if "GH200" in model or "GB200" in model else None
+    return "the whole module, CPU and memory included" if is_module else None
 
 
 def _times_milli(number: int | None) -> float | None:

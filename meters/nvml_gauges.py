@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from attrs import frozen
 
-from harness.meters.counter_edges import LONGEST_STEP, Edge, Placed, Sample, Scale, energy_between, tick_time, ticks
+from harness.meters.counter_edges import (
+    ACCURACY,
+    LONGEST_STEP,
+    Edge,
+    Lead,
+    Placed,
+    Sample,
+    Scale,
+    Stretch,
+    Trail,
+    energy_between,
+    tick_time,
+)
+from harness.meters.power_sensor import FRESH_SECONDS, PowerSensor
 
 # NVML's averages are over so long.
 _AVERAGED_SECONDS = 1.0
+# A tick this long before an edge, or longer, is not all that is wanted to place it.
+_YOUNG_SECONDS = 0.003
 # What was sampled before an edge belongs to it if the last sample is no older.
-_FRESH_SECONDS = 0.01
+_RECENT_SECONDS = 0.01
+# So many times between ticks make the step known, and later ones may be so much longer.
+_ENOUGH_STEPS = 3
+_LONGER = 1.1
 
 
 class PowerCard(Protocol):
@@ -33,59 +53,120 @@ class CounterGauge:
 
     source: Literal["counter"] = "counter"
 
-    def __init__(self, card: PowerCard) -> None:
+    def __init__(self, card: PowerCard, clock: Callable[[], float] = time.monotonic) -> None:
         self._card = card
-        self._lead: list[Sample] = []
-        self._step: float | None = None
-
-    def edge(self) -> Edge:
-        """Read the card; what `settle` saw just before goes with it. Raises what the card raises."""
-        at, lead = self.sample(), self._lead
-        return Edge(at, tuple(lead) if lead and at.time - lead[-1].time < _FRESH_SECONDS else ())
+        self._clock = clock
+        self._settled = threading.local()
+        self._steps: list[tuple[float, float]] = []
+        self.sensor = PowerSensor(card.averaged)
 
     def sample(self) -> Sample:
-        """Read counter and power once."""
-        begun = time.monotonic()
+        """Read counter and power once. Raises what the card raises."""
+        begun = self._clock()
         joules = self._card.joules()
-        ended = time.monotonic()
+        ended = self._clock()
         return Sample((begun + ended) / 2, joules, self._card.watts(), (ended - begun) / 2)
 
-    def settle(self, run: list[Sample]) -> bool:
-        """Add a sample to *run*; True once it holds a tick, or, while the step is not known, two of them."""
-        run.append(self.sample())
-        seen = ticks(run)
-        self._learn(run, seen)
-        self._lead = run
-        return len(seen) >= (1 if self._step else 2)
+    def edge(self) -> Edge:
+        """Read the card; what this thread saw of it just before, in `settle`, goes with it."""
+        lead: Lead | None = getattr(self._settled, "lead", None)
+        self._settled.lead = None
+        at = self.sample()
+        if lead is None or at.time - lead.since.last.time > _RECENT_SECONDS:
+            return Edge(at)
+        return Edge(at, lead.plus(at))
 
-    def follow(self, edge: Edge) -> bool:
-        """Add a sample to those after *edge*; True once they hold a tick."""
-        edge.trail.append(self.sample())
-        return edge.trailed
+    def settling(self) -> Settling:
+        """Begin to watch the counter for the edge that this thread takes next."""
+        self._settled.lead = None
+        return Settling(self)
 
-    def energy(self, start: Edge, stop: Edge) -> Placed:
-        """Return the energy between two edges [J]."""
-        scale = Scale(self._step, self._card.averaged, self._card.limit_watts)
-        return energy_between(start, stop, scale)
+    def keep(self, lead: Lead) -> None:
+        """Keep *lead* for the next edge of this thread."""
+        self._settled.lead = lead
 
-    def _learn(self, run: list[Sample], seen: list[int]) -> None:
-        """Take the time between the first two ticks seen as the step."""
-        if self._step is None and len(seen) > 1:
-            first, last = (tick_time(run[index - 1], run[index])[0] for index in seen[:2])
-            self._step = min(LONGEST_STEP, last - first)
+    def needs_trail(self, edge: Edge) -> bool:
+        """Say whether samples after *edge* would place it better than those before it do."""
+        if edge.lead is None:
+            return True
+        age = edge.at.time - edge.lead.since.first.time
+        return age > _YOUNG_SECONDS and self.sensor.kind != "instantaneous"
+
+    def follow(self) -> Sample:
+        """Take one dense sample of those after edges."""
+        sample = self.sample()
+        self.sensor.observe(sample.time, sample.watts)
+        return sample
+
+    def learn_step(self, lead: Lead, sample: Sample) -> None:
+        """Learn from the tick that *sample* shows after the one in *lead*."""
+        (first, early), (last, late) = tick_time(lead.before, lead.since.first), tick_time(lead.since.last, sample)
+        if early + late < (last - first) / 4:
+            self._steps = [*self._steps[-99:], (last - first - early - late, last - first + early + late)]
+
+    @property
+    def knows_step(self) -> bool:
+        return len(self._steps) >= _ENOUGH_STEPS
+
+    @property
+    def steps(self) -> tuple[float, float] | None:
+        """The shortest and the longest that a step may be [s], None if none was seen."""
+        if not self._steps:
+            return None
+        shortest, longest = min(low for low, _ in self._steps), _LONGER * max(high for _, high in self._steps)
+        return shortest, longest if self.knows_step else max(longest, LONGEST_STEP)
 
     @property
     def step(self) -> float | None:
-        """The time between two ticks of the counter [s], once it was seen."""
-        return self._step
+        """The middle of the times between ticks [s]."""
+        middles = sorted(sum(bounds) / 2 for bounds in self._steps)
+        return middles[len(middles) // 2] if middles else None
+
+    def energy(self, start: Edge, stop: Edge) -> Placed | str:
+        """Return the energy between two edges [J], or why it is not known."""
+        if stop.at.joules < start.at.joules:
+            return "the card's counter began anew: its driver was loaded again, or the card reset"
+        kind, refresh = self.sensor.kind, min(self.sensor.refresh or 0.0, FRESH_SECONDS)
+        return energy_between(start, stop, Scale(self.steps, kind, refresh, self._card.limit_watts))
+
+
+class Settling:
+    """Dense samples before an edge, from the counter's last tick on."""
+
+    def __init__(self, gauge: CounterGauge) -> None:
+        self._gauge = gauge
+        self._last: Sample | None = None
+        self._lead: Lead | None = None
+        self._ticks = 0
+
+    def step(self) -> bool:
+        """Take one sample; True once a tick is seen, or two while the counter's step is not well known."""
+        sample, last = self._gauge.follow(), self._last
+        self._last = sample
+        if last is not None and sample.joules != last.joules:
+            self._ticks += 1
+            if self._lead is not None:
+                self._gauge.learn_step(self._lead, sample)
+        if self._lead is not None:
+            self._lead = self._lead.plus(sample)
+        elif self._ticks and last is not None:
+            self._lead = Lead(last, Stretch(sample, sample), last.watts)
+        if self._lead is not None:
+            self._gauge.keep(self._lead)
+        return self._ticks >= (1 if self._gauge.knows_step else 2)
+
+
+def trailing(edge: Edge) -> Edge:
+    """Return *edge* with a trail that is to be filled."""
+    return Edge(edge.at, edge.lead, Trail(Stretch(edge.at, edge.at)))
 
 
 @frozen
 class PowerEdge:
     """What was used up to here since the gauge was made: the sum [J] by the trapezoid rule, and the power now [W].
 
-    `rough` [J] is how far the sum may be off if power jumped anywhere between two samples, `squares` [s2] the sum of
-    the squared times between samples.
+    `rough` [J2] adds up the squares of how far each part may be off if power jumped anywhere between its two samples,
+    `squares` [s2] those of the times between samples.
     """
 
     time: float
@@ -93,6 +174,11 @@ class PowerEdge:
     joules: float = 0.0
     rough: float = 0.0
     squares: float = 0.0
+
+
+def sampling_delay(period: float, draw: Callable[[float, float], float] = random.uniform) -> float:
+    """Return the seconds to the next sample of power: *period* on average, so that no load keeps time with them."""
+    return draw(0.5 * period, 1.5 * period)
 
 
 class PowerGauge:
@@ -103,8 +189,9 @@ class PowerGauge:
 
     source: Literal["sampled"] = "sampled"
 
-    def __init__(self, card: PowerCard) -> None:
+    def __init__(self, card: PowerCard, clock: Callable[[], float] = time.monotonic) -> None:
         self._card = card
+        self._clock = clock
         self._lock = threading.Lock()  # edges and the background thread take samples alike
         self._last: PowerEdge | None = None
         self._range = (math.inf, 0.0)
@@ -112,7 +199,7 @@ class PowerGauge:
     def edge(self) -> PowerEdge:
         """Take a sample and return it with the energy up to it. Raises what the card raises."""
         with self._lock:
-            watts, now = self._card.watts(), time.monotonic()
+            watts, now = self._card.watts(), self._clock()
             last = self._last or PowerEdge(now, watts)
             elapsed = now - last.time
             self._range = (min(self._range[0], watts), max(self._range[1], watts))
@@ -120,7 +207,7 @@ class PowerGauge:
                 now,
                 watts,
                 last.joules + elapsed * (last.watts + watts) / 2,
-                last.rough + elapsed * abs(watts - last.watts) / 2,
+                last.rough + (elapsed * (watts - last.watts) / 2) ** 2,
                 last.squares + elapsed**2,
             )
             return self._last
@@ -128,14 +215,16 @@ class PowerGauge:
     def energy(self, start: PowerEdge, stop: PowerEdge) -> Placed:
         """Return the energy between two edges [J].
 
-        Beside the jumps that were seen, others may have come and gone between two samples, anywhere within the range of
-        power seen so far; they are as likely up as down, so they add up as squares. Readings that are averages lag by
-        up to what they average over.
+        A jump lies anywhere between its two samples: its part is off by a uniform error, of which three standard
+        deviations count (sqrt(3) times the most). Others may have come and gone unseen, anywhere between the least
+        power seen and the card's limit. Both are as likely up as down, so they add up as squares.
         """
         joules, elapsed = stop.joules - start.joules, stop.time - start.time
-        swing = self._range[1] - self._range[0]
-        doubt = stop.rough - start.rough + swing * math.sqrt(max(0.0, stop.squares - start.squares)) / 2
+        most = max(self._range[1], self._card.limit_watts or 0.0)
+        doubt = math.sqrt(3 * max(0.0, stop.rough - start.rough)) + ACCURACY * joules
+        doubt += (most - self._range[0]) / 2 * math.sqrt(max(0.0, stop.squares - start.squares))
         if self._card.averaged and elapsed > 0:
-            lag = min(_AVERAGED_SECONDS, elapsed)
-            doubt += lag * sum(abs(edge.watts - joules / elapsed) for edge in (start, stop)) / 2
+            # A mean over the last second reaches over both edges; what it hides there may be anything up to the limit.
+            mean = joules / elapsed
+            doubt += min(_AVERAGED_SECONDS, elapsed) * max(most - mean, mean)
         return Placed(joules, doubt)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -113,7 +115,15 @@ def test_threads_take_quick_turns_only_while_a_dense_job_is_there(sampler: Sampl
 def test_quick_turns_end_with_a_dense_job_however_it_ends(end: str) -> None:
     before = sys.getswitchinterval()
     sampler = Sampler()
-    sampler.add("m", (lambda: 1 / 0) if end == "raises" else (lambda: None), 0.0 if end == "raises" else 60, dense=True)
+    if end == "raises":
+        after = threading.Event()
+        sampler.add("m", lambda: 1 / 0, dense=True)
+        sampler.add("m", after.set, delay=0.05)
+        assert after.wait(30)
+        assert before == sys.getswitchinterval()
+    else:
+        sampler.add("m", lambda: None, 60, dense=True)
+        assert before > sys.getswitchinterval()
     sampler.close()
 
     assert before == sys.getswitchinterval()
@@ -145,3 +155,30 @@ def test_job_that_hangs_is_named_by_the_watchdog() -> None:
     dog.close()
 
     assert ["meter 'slow' in its sampling"] == heard
+
+
+def test_child_after_a_fork_has_neither_quick_turns_nor_jobs() -> None:
+    before = sys.getswitchinterval()
+    sampler = Sampler()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads are what this is about
+        with quick_turns:
+            pid = os.fork()
+    if pid == 0:
+        sampler.add("m", lambda: None, dense=True)
+        os._exit(0 if sys.getswitchinterval() == before else 1)
+    sampler.close()
+
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_sampler_that_got_no_thread_tries_again(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, done = sys.getswitchinterval(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sampler.add("m", done.set, dense=True)
+    assert before == sys.getswitchinterval()
+
+    sampler.add("m", done.set)
+    assert done.wait(30)

@@ -45,7 +45,7 @@ class SharedMeters:
         with self._lock:
             if self._stack is None or self._pid != os.getpid():
                 self._stack, self._pid, self._options = MeterStack().__enter__(), os.getpid(), {}
-                atexit.register(self._stack.close)
+                atexit.register(_close_own, self._stack, self._pid)
             fresh = [name for name in names if name not in self._stack]
             self._registry().check_meters(fresh, options)
             self._refuse_others(set(names).difference(fresh), options)
@@ -53,6 +53,10 @@ class SharedMeters:
             self._stack.add(made)
             self._options |= {name: dict(options) for name in fresh}
             return self._stack
+
+    def renew_lock(self) -> None:
+        """Have a lock that nobody holds, in a child after a fork."""
+        self._lock = threading.Lock()
 
     def _refuse_others(self, names: set[str], options: Mapping[str, Any]) -> None:
         for name in sorted(names):
@@ -65,12 +69,20 @@ class SharedMeters:
                     )
 
 
+def _close_own(stack: MeterStack, pid: int) -> None:
+    """Close *stack* at the end of the process *pid*, not of its children: threads that hold its locks are not there."""
+    if os.getpid() == pid:
+        stack.close()
+
+
 @functools.cache
 def _default_registry() -> Registry:
     return load_plugins(on_fault=lambda fault: warnings.warn(fault, RuntimeWarning, stacklevel=2)).registry
 
 
 _meters = SharedMeters(_default_registry)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_meters.renew_lock)
 
 
 def _automatic(registry: Registry, options: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import os
 import sys
 import threading
 import time
@@ -34,6 +35,13 @@ class QuickTurns:
         self._inside = 0
         self._before = 0.0
 
+    def reset(self) -> None:
+        """Begin anew in a child after a fork, where nobody is inside whoever was in the parent."""
+        if self._inside:
+            sys.setswitchinterval(self._before)
+        self._lock = threading.Lock()
+        self._inside = 0
+
     def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
@@ -49,6 +57,8 @@ class QuickTurns:
 
 
 quick_turns = QuickTurns()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=quick_turns.reset)
 
 
 @define(order=True)
@@ -74,6 +84,7 @@ class Sampler:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._busy_ns = 0
+        self._pid = os.getpid()
 
     @property
     def busy_seconds(self) -> float:
@@ -83,11 +94,15 @@ class Sampler:
     def add(self, name: str, job: Job, delay: float = 0.0, *, dense: bool = False) -> None:
         """Call *job*, on behalf of the meter *name*, in *delay* seconds; never waits for it.
 
-        Until a *dense* job ends, threads take turns quickly, so that one that computes holds it up for little.
+        Until a *dense* job ends, threads take turns quickly, so that one that computes holds it up for little. Does
+        nothing in a child after a fork, which has not got the thread. Raises RuntimeError where no thread can be had.
         """
+        if os.getpid() != self._pid:
+            return
         with self._changed:
             if self._closed:
                 return
+            self._start()
             if dense:
                 quick_turns.__enter__()
             self._push(_Due(time.monotonic() + delay, next(self._number), name, job, dense))
@@ -103,11 +118,14 @@ class Sampler:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=1)
 
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="harness-sampler", daemon=True)
+            thread.start()
+            self._thread = thread
+
     def _push(self, due: _Due) -> None:
         heapq.heappush(self._jobs, due)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="harness-sampler", daemon=True)
-            self._thread.start()
         self._changed.notify()
 
     def _run(self) -> None:

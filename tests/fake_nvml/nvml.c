@@ -2,10 +2,11 @@
  *
  * FAKE_NVML names a file with a line for each card, read anew at each nvmlInit:
  *   uuid=GPU-... name=... pci=00000000:17:00.0 step_ms=20 counter=1 instant=1 average=0 arch=9 major=9 minor=0
- *   limit_w=400 lost_ns=0 phase_ms=0 mig=MIG-a,MIG-b others=0 legacy=0 delay_us=0
+ *   limit_w=400 lost_ns=0 phase_ms=0 mig=MIG-a,MIG-b others=0 legacy=0 delay_us=0 sensor_ms=0 mean_ms=0 reset_ns=0
  * All but uuid have defaults. At `lost_ns` on the monotonic clock (0: never) the card falls off the bus. `instant` is
  * the field of the instantaneous power; `average` makes nvmlDeviceGetPowerUsage a mean over the last second, as it is
- * since Ampere; `legacy` leaves out what old drivers have not.
+ * since Ampere; `legacy` leaves out what old drivers have not. The sensor is read every `sensor_ms` (0: always) and then
+ * gives the mean over the last `mean_ms`, with some milliwatts of noise. At `reset_ns` the counter begins anew.
  *
  * The power at time t [s] of the monotonic clock, less the card's phase: 60 W, 240 W more in the first 0.4 s of every
  * 0.7 s, and 200 W more in the first 12 ms of every 0.23 s. The counter holds the energy since time 0 at the last
@@ -25,9 +26,9 @@ enum { MAX_CARDS = 16, MAX_MIG = 8, FIELD_POWER_INSTANT = 186 };
 
 typedef struct {
     char uuid[96], name[96], pci[32], mig[MAX_MIG][96];
-    double step, phase, limit;
+    double step, phase, limit, sensor, mean;
     int counter, instant, average, arch, major, minor, migs, others, legacy, delay;
-    int64_t lost;
+    int64_t lost, reset;
 } Card;
 typedef struct { Card *card; int mig; } Handle; /* mig is -1 for the card itself */
 
@@ -72,6 +73,9 @@ static void set(Card *c, const char *key, char *value) {
     else if (!strcmp(key, "legacy")) c->legacy = atoi(value);
     else if (!strcmp(key, "delay_us")) c->delay = atoi(value);
     else if (!strcmp(key, "lost_ns")) c->lost = atoll(value);
+    else if (!strcmp(key, "reset_ns")) c->reset = atoll(value);
+    else if (!strcmp(key, "sensor_ms")) c->sensor = atof(value) / 1e3;
+    else if (!strcmp(key, "mean_ms")) c->mean = atof(value) / 1e3;
     else if (!strcmp(key, "mig"))
         for (char *save, *part = strtok_r(value, ",", &save); part && c->migs < MAX_MIG; part = strtok_r(NULL, ",", &save))
             snprintf(c->mig[c->migs++], sizeof c->mig[0], "%s", part);
@@ -174,12 +178,20 @@ int nvmlDeviceGetTotalEnergyConsumption(Handle *h, unsigned long long *out) {
     if (why) return why;
     if (!h->card->counter || h->mig >= 0) return NOT_SUPPORTED;
     double step = h->card->step;
-    *out = (unsigned long long)(1000 * energy(h->card, floor(seconds() / step) * step));
+    double since = h->card->reset && now_ns() >= h->card->reset ? energy(h->card, h->card->reset / 1e9) : 0;
+    *out = (unsigned long long)(1000 * (energy(h->card, floor(seconds() / step) * step) - since));
     return OK;
+}
+/* Of every reading of the sensor another few milliwatts, as the last digits of a real one are. */
+static double noise(double t) { return ((uint64_t)(t * 1e6) * 2654435761u >> 16 & 63) / 1e3 - 0.032; }
+static double instant(const Card *c) {
+    double t = seconds();
+    if (c->sensor > 0) t = floor(t / c->sensor) * c->sensor;
+    return noise(t) + (c->mean > 0 ? (energy(c, t) - energy(c, t - c->mean)) / c->mean : power(c, t));
 }
 static double usage(const Card *c) {
     double t = seconds();
-    return c->average ? energy(c, t) - energy(c, t - 1) : power(c, t);
+    return c->average ? energy(c, t) - energy(c, t - 1) + noise(t) : instant(c);
 }
 int nvmlDeviceGetPowerUsage(Handle *h, unsigned *out) {
     int why = refuse(h);
@@ -197,7 +209,7 @@ int nvmlDeviceGetFieldValues(Handle *h, int length, Field *fields) {
         if (fields[i].field == FIELD_POWER_INSTANT && h->card->instant && !h->card->legacy && h->mig < 0) {
             fields[i].status = OK;
             fields[i].type = 1;
-            fields[i].value.u = (unsigned)lround(1000 * power(h->card, seconds()));
+            fields[i].value.u = (unsigned)lround(1000 * instant(h->card));
         }
     }
     return OK;

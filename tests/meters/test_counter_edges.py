@@ -1,135 +1,150 @@
-"""Placing an edge within a counter's step: simulated samples of a power that is known."""
+"""Placing an edge within a counter's step: by hand, and for thousands of windows in virtual time."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import simulated
 
-from harness.meters.counter_edges import Edge, Placed, Sample, Scale, energy_between, place, tick_time, ticks
+from harness.meters.counter_edges import Edge, Lead, Sample, Scale, Stretch, Trail, energy_between, place, tick_time
+from harness.meters.power_sensor import Kind, PowerSensor
 
-Power = Callable[[float], float]
-STEP = 0.1
-
-
-def steady(watts: float) -> tuple[Power, Power]:
-    """Return power and energy of a load that never changes."""
-    return lambda t: watts, lambda t: watts * t
+KNOWN = Scale((0.1, 0.1), "instantaneous", 0.0, 400)
 
 
-def stepped(low: float, high: float, at: float) -> tuple[Power, Power]:
-    """Return power and energy of a load that rises once."""
-    return lambda t: high if t >= at else low, lambda t: low * t + (high - low) * max(0.0, t - at)
-
-
-def sample(load: tuple[Power, Power], time: float) -> Sample:
-    power, energy = load
-    return Sample(time, energy(math.floor(time / STEP + 1e-9) * STEP), power(time))
-
-
-def samples(load: tuple[Power, Power], start: float, stop: float, every: float = 0.001) -> list[Sample]:
-    count = round((stop - start) / every)
-    return [sample(load, start + number * every) for number in range(count)]
-
-
-def edge(load: tuple[Power, Power], time: float, lead: float = 0.0, trail: float = 0.0) -> Edge:
-    return Edge(sample(load, time), samples(load, time - lead, time), samples(load, time + 0.001, time + 0.001 + trail))
-
-
-def off(placed: Placed, truth: float) -> float:
-    return abs(placed.joules - truth)
-
-
-def test_ticks_are_where_the_counter_changes() -> None:
-    run = [Sample(0, 5, 1), Sample(1, 5, 1), Sample(2, 6, 1), Sample(3, 6, 1), Sample(4, 9, 1)]
-
-    assert [2, 4] == ticks(run)
-    assert (1.5, 0.5) == tick_time(run[1], run[2])
-
-
-def test_doubt_of_the_samples_widens_the_tick() -> None:
+def test_tick_lies_between_two_samples_and_their_doubts() -> None:
+    assert (1.5, 0.5) == tick_time(Sample(1, 5, 1), Sample(2, 6, 1))
     assert (1.5, 1.0) == tick_time(Sample(1, 5, 1, doubt=0.5), Sample(2, 6, 1, doubt=0.5))
 
 
-@pytest.mark.parametrize("sides", [{"lead": 0.1}, {"trail": 0.1}], ids=["before", "after"])
-@pytest.mark.parametrize("averaged", [False, True], ids=["instantaneous", "averaged"])
-def test_steady_power_is_placed_to_the_width_of_the_tick(sides: dict[str, float], averaged: bool) -> None:
-    load = steady(300)
-    placed = place(edge(load, 7.0437, **sides), Scale(STEP, averaged, 400), 300)
+def test_stretch_adds_up_by_the_trapezoid_rule() -> None:
+    stretch = Stretch(*[Sample(0, 0, 100)] * 2).plus(Sample(1, 0, 200)).plus(Sample(3, 0, 100))
 
-    assert off(placed, 300 * 7.0437) <= 300 * 0.001
-    assert off(placed, 300 * 7.0437) <= placed.doubt
+    assert (150 + 300, 50 + 100, 200) == (stretch.area, stretch.rough, stretch.jumps)
 
 
-@given(st.floats(7.001, 7.099), st.floats(6.9, 7.2), st.floats(10, 200), st.floats(0, 300), st.booleans())
-def test_truth_lies_inside_the_bar_however_the_power_jumps(
-    time: float, jump: float, low: float, rise: float, averaged: bool
-) -> None:
-    load = stepped(low, low + rise, at=jump)
-    scale = Scale(STEP, averaged, 500)
+def test_lead_goes_on_to_the_next_tick() -> None:
+    lead = Lead(Sample(0.9, 0, 50), Stretch(*[Sample(1.0, 10, 60)] * 2), 50)
+    later = lead.plus(Sample(1.5, 10, 60)).plus(Sample(2.0, 80, 60))
 
-    for sides in ({"trail": 0.11}, {}):
-        placed = place(edge(load, time, **sides), scale, low + rise)
-        assert off(placed, load[1](time)) <= placed.doubt + 1e-9
+    assert (1.5, 2.0) == (later.before.time, later.since.first.time)
+    assert later.watts == pytest.approx(70 / (1.75 - 0.95))
 
 
-@given(st.floats(7.001, 7.099), st.floats(6.9, 7.2))
-def test_instantaneous_power_places_a_jump_within_a_sample(time: float, jump: float) -> None:
-    load = stepped(60, 300, at=jump)
-    placed = place(edge(load, time, trail=0.11), Scale(STEP, False, 400), 180)
+def test_edge_by_the_tick_before_it() -> None:
+    lead = Lead(Sample(0.999, 90, 300), Stretch(*[Sample(1.001, 100, 300)] * 2), 300)
+    at = Sample(1.021, 100, 300)
+    placed = place(Edge(at, lead.plus(at)), KNOWN, 0)
 
-    assert off(placed, load[1](time)) <= (300 + 240) * 0.001
+    assert placed.joules == pytest.approx(100 + 300 * 0.021)
+    assert placed.doubt == pytest.approx(0.001 * 300 + 0.05 * 6, abs=0.01)
 
 
-def test_sensor_that_is_read_seldom_has_a_wider_bar() -> None:
-    load = stepped(60, 300, at=7.05)
-    at = sample(load, 7.03)
-    stale = [Sample(s.time, s.joules, 60.0) for s in samples(load, 7.031, 7.102)]
+def test_edge_by_the_tick_after_it() -> None:
+    at = Sample(1.0, 100, 300)
+    trail = Trail(Stretch(at, at))
+    assert [False, True] == [trail.add(Sample(1.019, 100, 300)), trail.add(Sample(1.021, 130, 300))]
+    placed = place(Edge(at, None, trail), KNOWN, 0)
 
-    placed = place(Edge(at, (), stale), Scale(STEP, False, 400), 180)
-    assert off(placed, load[1](7.03)) > 5
-    assert off(placed, load[1](7.03)) <= placed.doubt
+    assert placed.joules == pytest.approx(130 - 300 * 0.02)
+    assert placed.doubt == pytest.approx(0.001 * 300 + 0.05 * 5.7, abs=0.01)
+
+
+def test_power_that_tells_nothing_of_now_is_shared_by_time_as_far_as_the_card_can_take_it() -> None:
+    at = Sample(1.0, 100, 60)
+    trail = Trail(Stretch(at, at), Sample(1.02, 130, 60, 0.0))
+    placed = place(Edge(at, None, trail), Scale((0.1, 0.1), "averaged", 0.0, 400), 0)
+
+    left = 0.01  # the tick lies half way between the samples
+    assert placed.joules == pytest.approx(130 - 30 * left / 0.1)
+    assert placed.doubt == pytest.approx(600 * (left + 0.01) - 3)
 
 
 def test_without_dense_samples_the_bar_is_the_step() -> None:
-    start, stop = edge(steady(100), 1.05), edge(steady(100), 2.05)
-    placed = energy_between(start, stop, Scale(STEP))
+    start, stop = Edge(Sample(1, 100, 100)), Edge(Sample(2, 200, 100))
+    placed = energy_between(start, stop, Scale((0.02, 0.02)))
 
     assert 100 == pytest.approx(placed.joules)
-    assert 100 * STEP == pytest.approx(placed.doubt, abs=0.01)
+    assert placed.doubt == pytest.approx(2 * 0.02 * 100, abs=0.01)
 
 
 def test_step_that_was_never_seen_is_taken_for_the_longest_and_shifts_nothing() -> None:
-    start, stop = edge(steady(50), 1.05), edge(steady(200), 2.05)
-    placed = energy_between(start, stop, Scale())
+    placed = energy_between(Edge(Sample(1, 100, 50)), Edge(Sample(2, 200, 200)), Scale())
 
-    assert stop.at.joules - start.at.joules == placed.joules
-    assert placed.doubt >= 0.1 * 200 / 2
-
-
-def test_energy_is_never_negative() -> None:
-    start, stop = edge(steady(300), 7.0437, trail=0.1), edge(steady(300), 7.0438, trail=0.1)
-
-    assert 0 <= energy_between(start, stop, Scale(STEP)).joules
+    assert 100 == placed.joules
+    assert placed.doubt >= 0.1 * 200
 
 
-def test_readings_at_one_moment_are_one_edge() -> None:
-    same = edge(steady(300), 7.0437, trail=0.1)
+LOADS = [simulated.fake_load, simulated.training_load]
+SENSORS = {
+    "instantaneous": {},
+    "averaged": {"averaged": True},
+    "read each 100 ms": {"refresh": 0.1, "mean": 0.025},
+    "read each 50 ms": {"refresh": 0.05, "mean": 0.025},
+    "read each 20 ms": {"refresh": 0.02, "mean": 0.02},
+}
 
-    assert 0 == energy_between(same, same, Scale(STEP)).joules
+
+@pytest.mark.parametrize("load", LOADS, ids=["fake", "training"])
+@pytest.mark.parametrize("sensor", SENSORS)
+@pytest.mark.parametrize("step", [0.02, 0.1])
+@pytest.mark.parametrize("jitter", [0.0, 0.1])
+@pytest.mark.parametrize("sharp", [True, False], ids=["sharp", "unsharp"])
+def test_truth_is_inside_the_bar_of_99_in_100_windows(
+    load: Callable[[float], float], sensor: str, step: float, jitter: float, sharp: bool
+) -> None:
+    for seconds in (0.213, 1.037):
+        card = simulated.SimulatedCard(load, 7, step=step, jitter=jitter, **SENSORS[sensor])  # type: ignore[arg-type]
+        assert 0.99 <= simulated.inside(simulated.windows(card, seconds, 200, sharp=sharp))
 
 
-def doubts(edges: Sequence[Edge], scale: Scale) -> list[float]:
-    return [place(each, scale, 300).doubt for each in edges]
+@pytest.mark.parametrize("sensor", SENSORS)
+@pytest.mark.parametrize("step", [0.02, 0.1])
+def test_sharp_bar_is_under_3_percent_at_5_seconds(sensor: str, step: float) -> None:
+    card = simulated.SimulatedCard(simulated.fake_load, 3, step=step, **SENSORS[sensor])  # type: ignore[arg-type]
+
+    assert simulated.median_bar(simulated.windows(card, 5.053, 100)) < 0.03
 
 
-def test_more_knowledge_has_a_narrower_bar() -> None:
-    load = steady(300)
-    edges = [edge(load, 7.08), edge(load, 7.08, trail=0.03), edge(load, 7.002, lead=0.01)]
+@pytest.mark.parametrize(("step", "most"), [(0.02, 0.003), (0.1, 0.01)])
+def test_sharp_error_of_short_windows_is_that_of_the_samples(step: float, most: float) -> None:
+    card = simulated.SimulatedCard(simulated.fake_load, 5, step=step)
 
-    none, averaged = doubts(edges[:2], Scale(STEP, True, 400))
-    after, before = doubts(edges[1:], Scale(STEP, False, 400))
-    assert none > averaged > after > before
+    assert simulated.median_error(simulated.windows(card, 0.213, 200)) < most
+
+
+@pytest.mark.parametrize("load", LOADS, ids=["fake", "training"])
+@pytest.mark.parametrize("averaged", [True, False])
+@pytest.mark.parametrize("seconds", [0.03, 0.213, 5.053])
+def test_sampled_power_is_inside_its_bar(load: Callable[[float], float], averaged: bool, seconds: float) -> None:
+    card = simulated.SimulatedCard(load, 11, averaged=averaged)
+
+    assert 0.99 <= simulated.inside(simulated.sampled_windows(card, seconds, 0.05, 200))
+
+
+@pytest.mark.parametrize(
+    ("every", "kind"), [(0.0005, "instantaneous"), (0.02, "averaged"), (0.1, "averaged"), (10.0, "unproven")]
+)
+def test_sensor_is_known_by_how_often_its_readings_change(every: float, kind: Kind) -> None:
+    sensor = PowerSensor(averaged=False)
+    for number in range(1000):
+        sensor.observe(number * 0.0005, number * 0.0005 // every)
+
+    assert kind == sensor.kind
+
+
+def test_load_that_jumps_now_and_then_proves_nothing_of_the_sensor() -> None:
+    sensor = PowerSensor(averaged=False)
+    for number in range(4000):
+        sensor.observe(number * 0.0005, 300.0 if number * 0.0005 % 0.7 < 0.4 else 60.0)
+
+    assert "unproven" == sensor.kind
+
+
+def test_what_lies_between_runs_of_samples_is_no_interval() -> None:
+    sensor = PowerSensor(averaged=False)
+    for number in range(10):
+        sensor.observe(number * 0.3, float(number))
+
+    assert sensor.refresh is None

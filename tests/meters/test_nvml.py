@@ -16,6 +16,7 @@ from typing import Any
 import nvml as fake
 import pytest
 
+from harness.errors import HarnessError
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window
 from harness.meter import StackedMeter
@@ -57,9 +58,10 @@ def by_device(window: Window) -> dict[str | None, Reading]:
         {"step_ms": 100},
         {"step_ms": 20, "instant": 0, "average": 1},
         {"step_ms": 100, "instant": 0, "average": 1},
+        {"step_ms": 100, "sensor_ms": 50, "mean_ms": 25},
         {"counter": 0},
     ],
-    ids=["20ms", "100ms", "20ms-averaged", "100ms-averaged", "no-counter"],
+    ids=["20ms", "100ms", "20ms-averaged", "100ms-averaged", "100ms-stale", "no-counter"],
 )
 def test_truth_lies_inside_the_bar(about: dict[str, object], sharp: bool, tmp_path: Path) -> None:
     inside = []
@@ -155,21 +157,24 @@ def test_hidden_cards_are_not_metered(
     assert {None, expected} == by_device(window).keys()
 
 
+@pytest.mark.parametrize("listed", ["MIG-b", "1", fake.SECOND, None])
 def test_slice_of_a_card_is_metered_as_the_whole_card_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listed: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-b")
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     with metered(tmp_path, fake.card(), fake.card(fake.SECOND, mig="MIG-a,MIG-b")) as stack, stack.window() as window:
         time.sleep(0.05)
 
-    assert {None, fake.SECOND} == by_device(window).keys()
-    assert "the whole card" in str(window["energy_gpu"].note)
+    assert {None, fake.SECOND} <= by_device(window).keys()
+    assert "the whole card" in str(by_device(window)[fake.SECOND].note)
 
 
+@pytest.mark.parametrize("listed", ["0,1", "0"])
 def test_of_unlike_cards_in_doubt_those_that_torch_uses_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     cuda = SimpleNamespace(
         is_initialized=lambda: True,
         device_count=lambda: 1,
@@ -249,6 +254,45 @@ def test_card_lost_before_it_is_opened_is_missing_and_the_rest_is_read(tmp_path:
 def test_meter_knows_whether_power_is_averaged(about: dict[str, object], power: str, tmp_path: Path) -> None:
     with metered(tmp_path, fake.card(**about)) as stack:
         assert power == stack.facts()["nvml"]["cards"][0]["power"]
+
+
+def test_counter_that_begins_anew_is_missing(tmp_path: Path) -> None:
+    reset = fake.card(reset_ns=time.monotonic_ns() + 300_000_000)
+    with metered(tmp_path, reset) as stack, stack.window() as window:
+        time.sleep(0.5)
+
+    assert "began anew" in window.missing[0].reason
+
+
+def test_power_that_is_read_seldom_is_told_from_power_that_is_not(tmp_path: Path) -> None:
+    kinds = []
+    for about in ({}, {"sensor_ms": 20, "mean_ms": 20}):
+        with metered(tmp_path, fake.card(step_ms=100, **about)) as stack:
+            for _ in range(3):
+                with stack.window(sharp=True):
+                    pass
+            kinds.append(stack.facts()["nvml"]["cards"][0]["power_readings"])
+
+    assert ["instantaneous", "averaged"] == kinds
+
+
+def test_laps_that_follow_each_other_quickly_keep_no_samples(tmp_path: Path) -> None:
+    with metered(tmp_path, fake.card(step_ms=100)) as stack, stack.window(sharp=True) as window:
+        for _ in range(100):
+            time.sleep(0.001)
+            window.lap()
+        threads = [thread.name for thread in threading.enumerate()]
+
+    assert 1 == threads.count("harness-sampler")
+    laps = [r for r in window.readings if r.resource == "energy_gpu" and r.device is None and r.epoch is not None]
+    total = window["energy_gpu"]
+    assert abs(sum(lap.value for lap in laps) - total.value) <= total.uncertainty + sum(lap.uncertainty for lap in laps)
+
+
+@pytest.mark.parametrize("period", [-1, float("nan"), 1e9])
+def test_sampling_period_that_cannot_be_is_refused(period: float) -> None:
+    with pytest.raises(HarnessError, match="sample_period must be above 0"):
+        NvmlMeter({"sample_period": period})
 
 
 def test_facts_of_card_and_driver_are_told(tmp_path: Path) -> None:

@@ -47,14 +47,14 @@ def test_what_is_said_to_the_containers_runtime_hides_nothing_more(all_: str) ->
     assert (0, 1, 2) == visible_cards(ALIKE, {"NVIDIA_VISIBLE_DEVICES": all_}).indices
 
 
-def test_slices_are_told_from_whole_cards() -> None:
-    assert frozenset({1}) == visible_cards(ALIKE, {"CUDA_VISIBLE_DEVICES": "MIG-b-1"}).sliced
-    assert frozenset() == visible_cards(ALIKE, {"CUDA_VISIBLE_DEVICES": "GPU-b"}).sliced
-
-
 def test_numbers_of_unlike_cards_are_in_doubt_unless_the_order_is_set() -> None:
     assert "CUDA_DEVICE_ORDER" in str(visible_cards(UNLIKE, {"CUDA_VISIBLE_DEVICES": "0"}).note)
     ordered = {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     assert visible_cards(UNLIKE, ordered).note is None
     assert visible_cards(UNLIKE, {"CUDA_VISIBLE_DEVICES": "GPU-a"}).note is None
     assert visible_cards(ALIKE, {"CUDA_VISIBLE_DEVICES": "0"}).note is None
+
+
+def test_cards_in_doubt_are_all_read_until_torch_tells() -> None:
+    assert (0, 1) == visible_cards(UNLIKE, {"CUDA_VISIBLE_DEVICES": "0"}).candidates
+    assert (1,) == visible_cards(ALIKE, {"CUDA_VISIBLE_DEVICES": "1"}).candidates
