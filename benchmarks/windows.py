@@ -1,0 +1,73 @@
+"""A process of the benchmark of meters: one tool takes windows at random phases and is compared with the truth.
+
+    python benchmarks/windows.py TOOL BESIDE SEED SECONDS:COUNT...
+
+BESIDE says what holds the interpreter's lock meanwhile: "nothing", "block" (the metered block itself) or "thread"
+(another one). Prints a line of JSON for each window. Finds the fake library through the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from typing import NamedTuple
+
+import nvml as fake  # the tests': the process that starts this one has put them on the path
+import tools
+
+# Longer than the counter's longest step and the trace's short period, so that windows begin at any phase.
+_LONGEST_PAUSE = 0.35
+
+
+class Taken(NamedTuple):
+    """A window of nominal *seconds*: by how much of the truth the tool is off, and what its error bar says."""
+
+    seconds: float
+    error: float
+    bar: float | None
+    inside: bool | None
+
+
+def take(tool: tools.Tool, seconds: float, *, is_busy: bool) -> Taken:
+    """Take a window with *tool*. Where it does not say what stretch it means, that is the block's."""
+    tool.begin()
+    start = time.monotonic()
+    burn(start + seconds) if is_busy else time.sleep(seconds)
+    stop = time.monotonic()
+    outcome = tool.end()
+    truth = fake.true_joules(*(outcome.edges or (start, stop)))
+    off = abs(outcome.joules - truth)
+    if outcome.uncertainty is None:
+        return Taken(seconds, off / truth, None, None)
+    return Taken(seconds, off / truth, outcome.uncertainty / truth, off <= outcome.uncertainty)
+
+
+def burn(until: float, ended: threading.Event | None = None) -> None:
+    """Compute in Python until *until* [s, monotonic] or until *ended*."""
+    while time.monotonic() < until and not (ended is not None and ended.is_set()):
+        pass
+
+
+def main() -> None:
+    name, beside, seed = sys.argv[1:4]
+    lengths = [
+        float(seconds) for part in sys.argv[4:] for seconds, _, n in [part.partition(":")] for _ in range(int(n))
+    ]
+    draw = random.Random(int(seed))  # noqa: S311  # the same phases each time, nothing secret
+    draw.shuffle(lengths)
+    tools.refuse_network()
+    tool, ended = tools.TOOLS[name](), threading.Event()
+    if beside == "thread":
+        threading.Thread(target=burn, args=[float("inf"), ended], daemon=True).start()
+    for seconds in lengths:
+        time.sleep(draw.uniform(0, _LONGEST_PAUSE))
+        print(json.dumps(take(tool, seconds, is_busy=beside == "block")._asdict()), flush=True)
+    ended.set()
+    tool.close()
+
+
+if __name__ == "__main__":
+    main()
