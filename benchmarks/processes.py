@@ -27,7 +27,7 @@ class Job(NamedTuple):
     """A script of this folder with its arguments, on a card like `about`; `alone` if timed or never asleep."""
 
     arguments: tuple[str, ...]
-    about: Mapping[str, object] = {}
+    about: Mapping[str, Any] = {}
     seconds: float = 30.0
     alone: bool = False
 
