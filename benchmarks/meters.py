@@ -26,15 +26,21 @@ LENGTHS = (0.213, 1.037, 5.053)
 STEPS = (20, 100)
 _AVERAGED = {"instant": 0, "average": 1}
 _SEED = 20
+# Half of the longest step [s]: windows that are longer or shorter by up to so much end anywhere in a step.
+_ANY_PHASE = 0.05
 
 
 class Case(NamedTuple):
-    """A row: a tool on cards of a kind, beside a workload that holds the interpreter's lock or nothing."""
+    """A row: a tool on cards of a kind, beside a workload that holds the interpreter's lock or nothing.
+
+    Windows are up to *jitter* seconds longer or shorter than their nominal length.
+    """
 
     label: str
     tool: str
     about: Mapping[str, int] = {}
     beside: str = "nothing"
+    jitter: float = 0.0
 
 
 class Row(NamedTuple):
@@ -50,6 +56,8 @@ def cases(chosen: Sequence[str]) -> list[Case]:
     plain = [Case(name, name) for name in chosen if name != "harness.measure"]
     hard = [
         Case("harness, power is a 1 s average", "harness", _AVERAGED),
+        Case("harness, lengths ± 50 ms", "harness", jitter=_ANY_PHASE),
+        Case("harness, lengths ± 50 ms, 1 s average", "harness", _AVERAGED, jitter=_ANY_PHASE),
         Case("harness, block holds the lock", "harness", beside="block"),
         Case("harness, a thread holds the lock", "harness", beside="thread"),
     ]
@@ -62,7 +70,7 @@ def measure(case: Case, counts: Mapping[float, int]) -> list[processes.Job]:
     seconds = sum((seconds + 0.4) * count for seconds, count in counts.items())
     return [
         processes.Job(
-            ("windows.py", case.tool, case.beside, str(_SEED + step), *lengths),
+            ("windows.py", case.tool, case.beside, str(_SEED + step), str(case.jitter), *lengths),
             {"step_ms": step, **case.about},
             seconds,
             alone=case.beside != "nothing",

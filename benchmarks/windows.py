@@ -1,9 +1,11 @@
 """A process of the benchmark of meters: one tool takes windows at random phases and is compared with the truth.
 
-    python benchmarks/windows.py TOOL BESIDE SEED SECONDS:COUNT...
+    python benchmarks/windows.py TOOL BESIDE SEED JITTER SECONDS:COUNT...
 
 BESIDE says what holds the interpreter's lock meanwhile: "nothing", "block" (the metered block itself) or "thread"
-(another one). Prints a line of JSON for each window. Finds the fake library through the environment.
+(another one). Windows are up to JITTER s longer or shorter than said: a sharp window begins right after a tick of the
+counter, so of windows of one length all would end in the same place of its step. Prints a line of JSON for each window.
+The fake library is found through the environment.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ class Taken(NamedTuple):
     inside: bool | None
 
 
-def take(tool: tools.Tool, seconds: float, *, is_busy: bool) -> Taken:
-    """Take a window with *tool*. Where it does not say what stretch it means, that is the block's."""
+def take(tool: tools.Tool, seconds: float, more: float, *, is_busy: bool) -> Taken:
+    """Take a window of *seconds* and *more* with *tool*. Where it does not say what stretch it means: the block's."""
     tool.begin()
     start = time.monotonic()
-    burn(start + seconds) if is_busy else time.sleep(seconds)
+    burn(start + seconds + more) if is_busy else time.sleep(seconds + more)
     stop = time.monotonic()
     outcome = tool.end()
     truth = fake.true_joules(*(outcome.edges or (start, stop)))
@@ -52,9 +54,9 @@ def burn(until: float, ended: threading.Event | None = None) -> None:
 
 
 def main() -> None:
-    name, beside, seed = sys.argv[1:4]
+    name, beside, seed, jitter = sys.argv[1:5]
     lengths = [
-        float(seconds) for part in sys.argv[4:] for seconds, _, n in [part.partition(":")] for _ in range(int(n))
+        float(seconds) for part in sys.argv[5:] for seconds, _, n in [part.partition(":")] for _ in range(int(n))
     ]
     draw = random.Random(int(seed))  # noqa: S311  # the same phases each time, nothing secret
     draw.shuffle(lengths)
@@ -64,7 +66,8 @@ def main() -> None:
         threading.Thread(target=burn, args=[float("inf"), ended], daemon=True).start()
     for seconds in lengths:
         time.sleep(draw.uniform(0, _LONGEST_PAUSE))
-        print(json.dumps(take(tool, seconds, is_busy=beside == "block")._asdict()), flush=True)
+        more = draw.uniform(-float(jitter), float(jitter))
+        print(json.dumps(take(tool, seconds, more, is_busy=beside == "block")._asdict()), flush=True)
     ended.set()
     tool.close()
 
