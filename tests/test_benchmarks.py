@@ -51,16 +51,16 @@ def rows(printed: str, heading: str) -> dict[str, list[str]]:
 def test_each_row_of_ours_has_errors_at_both_steps(printed: str) -> None:
     table = rows(printed, "error of the GPU energy")
 
-    assert OURS == table.keys()
-    for cells in table.values():
+    assert OURS <= table.keys()
+    for cells in (table[label] for label in OURS):
         assert all(" / " in cell for cell in (cells[0], cells[1], cells[3], cells[4]))
 
 
 def test_truth_lies_inside_most_bars_of_ours(printed: str) -> None:
     table = rows(printed, "error bar")
 
-    assert OURS == table.keys()
-    for cells in table.values():
+    assert OURS <= table.keys()
+    for cells in (table[label] for label in OURS):
         inside, _, count = cells[0].partition(" of ")
         assert int(inside) >= int(count) - 1 >= 7
 
