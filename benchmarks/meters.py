@@ -194,7 +194,7 @@ def main() -> None:
         return
 
     n = arguments.windows
-    counts = {0.213: 3, 1.037: 1} if arguments.quick else dict(zip(LENGTHS, (n, n // 2, n // 4), strict=True))
+    counts = {LENGTHS[0]: 4} if arguments.quick else dict(zip(LENGTHS, (n, n // 2, n // 4), strict=True))
     rows = accuracy(chosen, counts)
     print(*accuracy_table(rows), "", *bars_table(rows), "", sep="\n", flush=True)
     print(*overhead_table(chosen, is_quick=arguments.quick), "", marks_line(is_quick=arguments.quick), sep="\n")
