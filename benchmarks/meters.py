@@ -58,7 +58,12 @@ def cases(chosen: Sequence[str]) -> list[Case]:
         Case("harness, power is a 1 s average", "harness", _AVERAGED),
         Case("harness, lengths ± 50 ms", "harness", jitter=_ANY_PHASE),
         Case("harness, lengths ± 50 ms, 1 s average", "harness", _AVERAGED, jitter=_ANY_PHASE),
-        Case("harness, lengths ± 50 ms, sensor read every 90 ms", "harness", {"power_ms": 90}, jitter=_ANY_PHASE),
+        Case(
+            "harness, lengths ± 50 ms, sensor read every 90 ms",
+            "harness",
+            {"sensor_ms": 90, "mean_ms": 25},
+            jitter=_ANY_PHASE,
+        ),
         Case("harness, block holds the lock", "harness", beside="block"),
         Case("harness, a thread holds the lock", "harness", beside="thread"),
     ]

@@ -59,8 +59,8 @@ def edges(name: str, count: int) -> dict[str, Any]:
 
 def marks(count: int) -> dict[str, Any]:
     """Return how long both marks of several meters take together [us], hot."""
+    from harness.measuring.stack import MeterStack
     from harness.plugins_loader import load_plugins
-    from harness.stack import MeterStack
 
     with tempfile.TemporaryDirectory() as folder:
         has_rapl = _fake_powercap(Path(folder))

@@ -39,9 +39,9 @@ class Harness:
     """Our meter in a stack of its own, as a run has it."""
 
     def __init__(self, *, sharp: bool) -> None:
+        from harness.measuring.stack import MeterStack
         from harness.meter import StackedMeter
         from harness.meters.nvml import NvmlMeter
-        from harness.stack import MeterStack
 
         self._sharp = sharp
         self._stack = MeterStack().__enter__()
@@ -49,7 +49,7 @@ class Harness:
         self._stack.add([StackedMeter("nvml", meter, ("energy_gpu",))])
 
     def begin(self) -> None:
-        from harness.window import Window
+        from harness.measuring.window import Window
 
         self._window = Window(self._stack, ["nvml"], {}, sharp=self._sharp)
 
@@ -88,14 +88,15 @@ class SampledPower:
     """Our meter as it is on a card without a counter: power every 50 ms, by the trapezoid rule."""
 
     def __init__(self) -> None:
+        from harness.measuring.sampler import Sampler
         from harness.meters.nvml_cards import Card, Library
-        from harness.meters.nvml_gauges import PowerGauge
-        from harness.sampler import Sampler
+        from harness.meters.nvml_gauges import PowerGauge, sampling_delay
 
         library = Library()
         library.connect()
         self._gauge = PowerGauge(Card(library, 0))
         self._sampler = Sampler()
+        self._delay = sampling_delay
         self._sampler.add("nvml", self._sample, 0.05)
 
     def begin(self) -> None:
@@ -111,7 +112,7 @@ class SampledPower:
 
     def _sample(self) -> float:
         self._gauge.edge()
-        return 0.05
+        return self._delay(0.05)
 
 
 class Counter:

@@ -146,6 +146,14 @@ class Registry:
             covered |= {resource: name for resource in entry.value.resources if resource not in covered}
         return chosen, left_out
 
+    def in_vain(self, left_out: Mapping[str, str], options: Mapping[str, Any]) -> list[str]:
+        """Return a line for each meter that `automatic_meters` left out although an option was given for it."""
+        entries = self.meters.entries
+        wanted = [
+            name for name in left_out if any(options.get(option) is not None for option in entries[name].value.options)
+        ]
+        return [f"meter {name!r} is left out: {left_out[name]}" for name in wanted]
+
     def estimates(self, chosen: Iterable[str]) -> list[str]:
         """Return a line for each resource that a meter of *chosen*, from `automatic_meters`, only estimates."""
         entries = [self.meters.entries[name] for name in chosen]

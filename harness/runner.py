@@ -140,7 +140,7 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
     absent = [name for name in left_out if name not in named]
     if absent:
         show.tell(f"meters left out: {', '.join(absent)} (`harness doctor` says why)")
-    for line in registry.estimates(automatic):
+    for line in [*registry.in_vain(left_out, study.meter_options), *registry.estimates(automatic)]:
         show.tell(line)
     return list(dict.fromkeys([*named, *automatic]))
 

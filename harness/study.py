@@ -20,7 +20,7 @@ DEVICES = ("cuda", "cpu")
 METER_OPTIONS = ("sample_period", "cpu_watts", "location", "carbon_intensity")
 # The most that each may be; those of `_OPTIONAL` may be None.
 _POSITIVE = {"lr": 1e6, "train_fraction": 1.0, "timeout": 1e9, "sample_period": 60.0, "cpu_watts": 1e4, "baseline": 1e5}
-_OPTIONAL = ("timeout", "cpu_watts", "baseline")
+_OPTIONAL = ("timeout", "sample_period", "cpu_watts", "baseline")
 
 
 @frozen
@@ -32,7 +32,7 @@ class Study:
     one; `timeout` in seconds for each trial.
 
     For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
-    steps of counters; `sample_period` [s] of power where there is no counter; `cpu_watts` [W] of one busy core;
+    steps of counters; `sample_period` [s] of power where there is no counter (None: 0.05); `cpu_watts` [W] of one busy core;
     `location` (such as "DK") or `carbon_intensity` [g/kWh], and `pue`, for carbon; `baseline` [s] of idle power to be
     metered before each trial, None for none.
     """
@@ -57,7 +57,7 @@ class Study:
     weights_dir: Path | None = None
     download: bool = False
     sharp: bool = True
-    sample_period: float = 0.05
+    sample_period: float | None = None
     cpu_watts: float | None = None
     location: str | None = None
     carbon_intensity: float | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import harness
+from harness.errors import HarnessError
 from harness.measuring import block
 from harness.measuring.window import Window
 
@@ -53,3 +55,42 @@ def test_estimate_is_said_aloud_once(caplog: pytest.LogCaptureFixture) -> None:
                 pass
 
     assert 1 == len([record for record in caplog.records if "energy_cpu is estimated" in record.message])
+
+
+async def _coroutine() -> None: ...
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [_coroutine, _generator], ids=["coroutine", "generator"])
+def test_function_whose_call_only_begins_its_work_is_refused(function: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match="only begins its work"):
+        harness.measured("time", report=print)(function)
+
+
+def test_meter_is_opened_once_and_with_the_options_of_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "_meters", block.SharedMeters(block._default_registry))
+    with harness.measure("cpu-estimate", cpu_watts=5):
+        pass
+    with harness.measure("cpu-estimate", cpu_watts=5, sharp=False), harness.measure("cpu-estimate"):
+        pass
+
+    refused = pytest.raises(HarnessError, match="is open in this process with cpu_watts 5, not 6")
+    with refused, harness.measure("cpu-estimate", cpu_watts=6):
+        pass
+
+
+def test_unknown_option_is_told_with_the_nearest() -> None:
+    refused = pytest.raises(HarnessError, match="unknown option of measure\\(\\) 'locaton'; did you mean 'location'")
+    with refused, harness.measure("time", locaton="DK"):
+        pass
+
+
+def test_meter_that_an_option_was_given_for_in_vain_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    block._warn_once.cache_clear()
+    with caplog.at_level(logging.WARNING, "harness.measuring.block"), harness.measure(location="nowhere"):
+        pass
+
+    assert "meter 'carbon' is left out: unknown location 'nowhere'" in caplog.text

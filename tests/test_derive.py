@@ -76,6 +76,14 @@ def test_carbon_is_energy_times_pue_times_intensity() -> None:
     assert carbon.uncertainty == pytest.approx(1.1 * 1.1 * 150 - 150)
 
 
+def test_carbon_is_missing_where_nobody_reads_energy() -> None:
+    found, lost = derive([reading("carbon_intensity", 100)])
+
+    assert [] == found
+    assert [("carbon", "meter of carbon_intensity")] == [(gap.resource, gap.meter) for gap in lost]
+    assert "no meter of energy" in lost[0].reason
+
+
 def test_carbon_is_missing_without_its_intensity() -> None:
     _, lost = derive([reading("energy_cpu", 1)], [Missing("carbon_intensity", "no location given")])
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.cli.options import Duration
+from harness.cli.options import Duration, Number
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,24 +23,21 @@ _OPTIONS = (
     click.option(
         "--sample-period",
         type=Duration(),
-        default=0.05,
         metavar="DURATION",
-        help="Of power, where there is no energy counter.",
+        help="Of power, where there is no energy counter.  [default: 50ms]",
     ),
     click.option(
         "--cpu-watts",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         metavar="W",
         help="What one busy core takes, for cpu-estimate.",
     ),
     click.option("--location", metavar="CODE", help="Where the electricity is from, such as DK or US-CA, for carbon."),
-    click.option(
-        "--carbon-intensity", type=click.FloatRange(min=0), metavar="G_PER_KWH", help="Of the electricity, for carbon."
-    ),
+    click.option("--carbon-intensity", type=Number(min=0), metavar="G_PER_KWH", help="Of the electricity, for carbon."),
     click.option(
         "--carbon-live", is_flag=True, help="Ask Electricity Maps or the UK's Carbon Intensity API over the network."
     ),
-    click.option("--pue", type=click.FloatRange(min=1), default=1.0, help="Power usage effectiveness, for carbon."),
+    click.option("--pue", type=Number(min=1), default=1.0, help="Power usage effectiveness, for carbon."),
 )
 
 

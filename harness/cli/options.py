@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,16 @@ class Duration(click.ParamType[float]):
         if not 0 < seconds <= _LONGEST:
             self.fail(f"{value!r} is no duration; write 90s, 30m or 2h", param, ctx)
         return seconds
+
+
+class Number(click.FloatRange):
+    """A number from *min* up that is one: `nan` and `inf` pass every comparison of a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that can be counted with", param, ctx)
+        return number
 
 
 def plugin_options(command: F) -> F:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.cli.options import Number
 from harness.errors import HarnessError
 from harness.records import PHASES
 
@@ -124,9 +125,9 @@ _SOURCE_OPTIONS = (
     click.option("--delimiter", metavar="CHARACTER", help="What separates the columns of a CSV.  [default: ,]"),
     click.option(
         "--carbon-intensity",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         metavar="G_PER_KWH",
         help="Compute carbon from energy with it.",
     ),
-    click.option("--pue", type=click.FloatRange(min=1), help="Power usage effectiveness, for carbon."),
+    click.option("--pue", type=Number(min=1), help="Power usage effectiveness, for carbon."),
 )

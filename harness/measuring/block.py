@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import inspect
 import logging
 import os
 import threading
@@ -87,8 +88,8 @@ if hasattr(os, "register_at_fork"):
 
 def _automatic(registry: Registry, options: Mapping[str, Any]) -> list[str]:
     """Return the names of the meters that work here; an estimate that stands in for a counter is said aloud, once."""
-    chosen, _ = registry.automatic_meters(options)
-    for line in registry.estimates(chosen):
+    chosen, left_out = registry.automatic_meters(options)
+    for line in [*registry.in_vain(left_out, options), *registry.estimates(chosen)]:
         _warn_once(line)
     return chosen
 
@@ -124,15 +125,23 @@ def measure(*meters: str, sharp: bool = True, pue: float = 1.0, **options: Any) 
         yield window
 
 
+# Whether a function is of a kind whose call does nothing yet.
+_RETURN_AT_ONCE = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
 def measured(
     *meters: str, report: Callable[[Window], Any], **options: Any
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Return a decorator that meters every call of a function and gives each call's window to *report*.
 
-    Also that of a call that raises. *options* are those of `measure`.
+    Also that of a call that raises. *options* are those of `measure`. Raises TypeError for a coroutine or a generator,
+    whose call returns before the work is done.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        if any(is_kind(function) for is_kind in _RETURN_AT_ONCE):
+            raise TypeError(f"a call of {function.__name__} only begins its work; use `with harness.measure()` in it")
+
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             window: Window | None = None

@@ -160,7 +160,7 @@ def _choose(
         return list(dict.fromkeys(named)), {}
 
     automatic, left_out = registry.automatic_meters(options)
-    for line in registry.estimates(automatic):
+    for line in [*registry.in_vain(left_out, options), *registry.estimates(automatic)]:
         tell(line)
     left_out = {name: reason for name, reason in left_out.items() if name not in named}
     return list(dict.fromkeys([*named, *automatic])), left_out

@@ -13,6 +13,7 @@ from harness.meter import ENERGY_PARTS, NET
 from harness.records import SOURCES, Missing, Reading
 
 JOULES_PER_KWH = 3.6e6
+_NO_ENERGY = Missing("carbon", "no meter of energy was asked for; add one, such as nvml, rapl or cpu-estimate")
 
 
 def derive(
@@ -91,10 +92,11 @@ def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) ->
     for name in ("carbon_intensity", "energy"):
         if name in gaps:
             return _gap("carbon", gaps[name])
+    intensity = totals["carbon_intensity"]
     if "energy" not in totals:
-        return None
+        return evolve(_NO_ENERGY, **{name: getattr(intensity, name) for name in ("meter", "trial", "phase", "epoch")})
 
-    energy, intensity = totals["energy"], totals["carbon_intensity"]
+    energy = totals["energy"]
     scale = pue / JOULES_PER_KWH
     grams = energy.value * intensity.value * scale
     high = (energy.value + energy.uncertainty) * (intensity.value + intensity.uncertainty) * scale
