@@ -148,10 +148,8 @@ class Registry:
 
     def in_vain(self, left_out: Mapping[str, str], options: Mapping[str, Any]) -> list[str]:
         """Return a line for each meter that `automatic_meters` left out although an option was given for it."""
-        entries = self.meters.entries
-        wanted = [
-            name for name in left_out if any(options.get(option) is not None for option in entries[name].value.options)
-        ]
+        given = {option for option, value in options.items() if value is not None}
+        wanted = [name for name in left_out if given & set(self.meters.entries[name].value.options)]
         return [f"meter {name!r} is left out: {left_out[name]}" for name in wanted]
 
     def estimates(self, chosen: Iterable[str]) -> list[str]:

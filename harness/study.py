@@ -32,9 +32,9 @@ class Study:
     one; `timeout` in seconds for each trial.
 
     For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
-    steps of counters; `sample_period` [s] of power where there is no counter (None: 0.05); `cpu_watts` [W] of one busy core;
-    `location` (such as "DK") or `carbon_intensity` [g/kWh], and `pue`, for carbon; `baseline` [s] of idle power to be
-    metered before each trial, None for none.
+    steps of counters; `sample_period` [s] of power where there is no counter (None: 0.05); `cpu_watts` [W] of one busy
+    core; `location` (such as "DK") or `carbon_intensity` [g/kWh], and `pue`, for carbon; `baseline` [s] of idle power
+    to be metered before each trial, None for none.
     """
 
     models: tuple[str, ...]
