@@ -49,6 +49,13 @@ class Follower:
             self._waiting += [_Waiting(gauge, edge, sharp, until) for gauge, edge in edges]
             return idle
 
+    def give_up(self) -> None:
+        """Let all that wait go on with what they have."""
+        with self._lock:
+            for one in self._waiting:
+                one.sharp.set()
+            self._waiting = []
+
     def look(self) -> float | None:
         """Sample each gauge once; return when to call again [s], None when nothing waits any more."""
         with self._lock:

@@ -115,7 +115,11 @@ class NvmlMeter:
         if wanted and self._sampler is not None:
             mark.sharp = threading.Event()
             if self._follower.add(wanted, mark.sharp, time.monotonic() + _PATIENCE_SECONDS):
-                self._sampler.add("nvml", self._follower.look, dense=True)
+                try:
+                    self._sampler.add("nvml", self._follower.look, dense=True)
+                except BaseException:
+                    self._follower.give_up()
+                    raise
 
     def between(self, start: NvmlMark, stop: NvmlMark, /) -> Readings:
         for mark in (start, stop):

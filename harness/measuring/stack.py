@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from attrs import evolve, frozen
 
 from harness.measuring.sampler import Sampler, quick_turns
 from harness.measuring.watchdog import HANG_SECONDS, Watchdog
-from harness.measuring.window import Window
+from harness.measuring.window import EdgeKind, Marks, Window
 from harness.meter import SharpMeter, StackedMeter, edge_order
 from harness.records import Missing, Reading
 
@@ -24,25 +24,11 @@ _log = logging.getLogger(__name__)
 
 # How long a device may take to be opened or read: not within a metered stretch, so it may be slow.
 SLOW_SECONDS = 120.0
-Edge = Literal["start", "lap", "stop"]
 
 
 @frozen
 class _Fault:
     reason: str
-
-
-@frozen
-class Marks:
-    """One edge of all meters: the clock [ns, monotonic] and each meter's mark or fault.
-
-    `seconds` is what taking each mark cost, `apart` how far from the clock it may lie [s].
-    """
-
-    clock: int
-    marks: Mapping[str, Any]
-    seconds: Mapping[str, float]
-    apart: Mapping[str, float]
 
 
 class MeterStack:
@@ -80,6 +66,11 @@ class MeterStack:
                     self._meters[stacked.name] = stacked
                     self._open(stacked)
 
+    @property
+    def sampling_seconds(self) -> float:
+        """The CPU time that the sampler's jobs have taken so far."""
+        return self.sampler.busy_seconds
+
     def __contains__(self, name: str) -> bool:
         return name in self._meters
 
@@ -94,7 +85,7 @@ class MeterStack:
         self._dog.close()
 
     def edge(
-        self, edge: Edge, names: Sequence[str] | None = None, *, sharp: bool = False, settle: bool = True
+        self, edge: EdgeKind, names: Sequence[str] | None = None, *, sharp: bool = False, settle: bool = True
     ) -> Marks:
         """Take one edge of the meters *names* (None: of all). What a meter raises is kept in its place.
 
@@ -116,7 +107,7 @@ class MeterStack:
             self._sharpen(chosen, taken)
             return taken
 
-    def _take(self, chosen: Sequence[StackedMeter], edge: Edge) -> Marks:
+    def _take(self, chosen: Sequence[StackedMeter], edge: EdgeKind) -> Marks:
         """Mark the meters in this order and then the clock, or the other way round, as the *edge* is."""
         marks: dict[str, Any] = {}
         spans: dict[str, tuple[int, int]] = {}

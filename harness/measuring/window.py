@@ -6,13 +6,43 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
+
+from attrs import frozen
 
 from harness.measuring.derive import derive
 from harness.records import Missing, Reading
 
-if TYPE_CHECKING:
-    from harness.measuring.stack import Marks, MeterStack
+EdgeKind = Literal["start", "lap", "stop"]
+
+
+@frozen
+class Marks:
+    """One edge of all meters: the clock [ns, monotonic] and each meter's mark or fault.
+
+    `seconds` is what taking each mark cost, `apart` how far from the clock it may lie [s].
+    """
+
+    clock: int
+    marks: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    apart: Mapping[str, float]
+
+
+class TakesEdges(Protocol):
+    """What a window asks of the meters' stack."""
+
+    open_windows: set[int]
+
+    @property
+    def sampling_seconds(self) -> float:
+        """The CPU time that reading between edges has taken so far."""
+
+    def edge(self, edge: EdgeKind, names: Sequence[str] | None, *, sharp: bool, settle: bool = True) -> Marks:
+        """Take one edge of the meters *names*."""
+
+    def between(self, start: Marks, stop: Marks, **labels: Any) -> tuple[list[Reading], list[Missing]]:
+        """Return the readings between two edges and what is missing."""
 
 
 class Window:
@@ -24,7 +54,7 @@ class Window:
 
     def __init__(
         self,
-        stack: MeterStack,
+        stack: TakesEdges,
         names: Sequence[str] | None,
         labels: Mapping[str, Any],
         *,
@@ -43,7 +73,7 @@ class Window:
         self._edges = [stack.edge("start", names, sharp=sharp, settle=not stack.open_windows)]
         stack.open_windows.add(id(self))
         self._sampling = 0.0
-        self._sampled_before = stack.sampler.busy_seconds
+        self._sampled_before = stack.sampling_seconds
 
     def lap(self) -> None:
         """End a lap here and begin the next."""
@@ -57,7 +87,7 @@ class Window:
         self._stopped = True
         self._stack.open_windows.discard(id(self))
         self._edges.append(self._stack.edge("stop", self._names, sharp=self._sharp))
-        self._sampling = self._stack.sampler.busy_seconds - self._sampled_before
+        self._sampling = self._stack.sampling_seconds - self._sampled_before
         self._read(self._edges[0], self._edges[-1], **self._labels)
         laps = self._edges[:-1]
         for number, (start, stop) in enumerate(pairwise(laps), start=1):
