@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -94,3 +96,30 @@ def test_meter_that_an_option_was_given_for_in_vain_is_told(caplog: pytest.LogCa
         pass
 
     assert "meter 'carbon' is left out: unknown location 'nowhere'" in caplog.text
+
+
+def test_child_forked_while_a_thread_meters_ends_and_can_meter() -> None:
+    program = (
+        "import os, sys, threading, harness\n"
+        "inside, end = threading.Event(), threading.Event()\n"
+        "def work():\n"
+        "    while not end.is_set():\n"
+        "        with harness.measure('time', 'memory'): inside.set()\n"
+        "thread = threading.Thread(target=work); thread.start(); inside.wait()\n"
+        "for _ in range(20):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        with harness.measure('time') as m: pass\n"
+        "        sys.exit(0 if m['time'].value >= 0 and sys.getswitchinterval() == 0.005 else 3)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+        "end.set(); thread.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
