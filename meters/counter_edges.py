@@ -43,10 +43,16 @@ class Scale:
     power: Kind = "instantaneous"
     refresh: float = 0.0
     limit_watts: float | None = None
+    usual_step: float | None = None
 
     @property
     def longest_step(self) -> float:
         return self.steps[1] if self.steps else LONGEST_STEP
+
+    @property
+    def middle_step(self) -> float:
+        """The usual step: `steps` leave room above the longest one seen, so their middle lies above it."""
+        return self.usual_step or (sum(self.steps) / 2 if self.steps else LONGEST_STEP)
 
     def most_watts(self) -> float:
         """Return what the card takes at the most [W]."""
@@ -155,7 +161,7 @@ def place(edge: Edge, scale: Scale, mean_watts: float) -> Placed:
 
 def _within_step(at: Sample, scale: Scale, mean_watts: float) -> Placed:
     """Place an edge anywhere in a step: half of it if that is known, at a power that may have been the window's."""
-    middle = sum(scale.steps) / 4 if scale.steps else 0.0
+    middle = scale.middle_step / 2 if scale.steps else 0.0
     return Placed(at.joules + at.watts * middle, scale.longest_step * max(at.watts, mean_watts))
 
 
@@ -179,7 +185,7 @@ def _before_tick(trail: Trail, after: Sample, at: Sample, scale: Scale) -> Place
     left, tick = max(0.0, when - at.time), after.joules - at.joules
     lowest, highest = _bounds(left, doubt, tick, after.time - trail.until.last.time, scale)
     if scale.power == "averaged":
-        rest = tick * left / max(sum(scale.steps or (LONGEST_STEP, LONGEST_STEP)) / 2, left)
+        rest = tick * left / max(scale.middle_step, left)
     else:
         rest = trail.until.area + trail.until.last.watts * (when - trail.until.last.time)
     rest = min(max(rest, lowest), highest)

@@ -127,7 +127,7 @@ class CounterGauge:
         if stop.at.joules < start.at.joules:
             return "the card's counter began anew: its driver was loaded again, or the card reset"
         kind, refresh = self.sensor.kind, min(self.sensor.refresh or 0.0, FRESH_SECONDS)
-        return energy_between(start, stop, Scale(self.steps, kind, refresh, self._card.limit_watts))
+        return energy_between(start, stop, Scale(self.steps, kind, refresh, self._card.limit_watts, self.step))
 
 
 class Settling:
