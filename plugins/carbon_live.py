@@ -13,10 +13,13 @@ import json
 import logging
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
+from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
@@ -24,6 +27,7 @@ from attrs import define, field, frozen
 
 from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
+from harness.interruption import block_signals
 from harness.plugins.carbon_table import canonical
 
 _log = logging.getLogger(__name__)
@@ -188,15 +192,42 @@ class _NoRedirect(HTTPRedirectHandler):
 
 def _fetch(request: Request) -> Any:
     """Return the JSON that *request* is answered with; raises OSError or ValueError where it is none or too long."""
+    # In a thread, since a timeout of the socket is for each read: names and headers that drip in would never be over.
+    answers: SimpleQueue[bytes | BaseException] = SimpleQueue()
+    threading.Thread(target=_put_answer, args=(request, answers), name="harness-carbon", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_DEADLINE)
+    except Empty:
+        raise TimeoutError(f"there is no whole answer after {_DEADLINE:g} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+
+    return json.loads(answer)
+
+
+def _put_answer(request: Request, answers: SimpleQueue[bytes | BaseException]) -> None:
+    block_signals()
+    try:
+        answers.put(_read(request))
+    except BaseException as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it is a response too
+        answers.put(error)
+
+
+def _read(request: Request) -> bytes:
+    """Return what *request* is answered with."""
     direct = [ProxyHandler({})] if _is_loopback(urlsplit(request.full_url).hostname) else []
-    end = time.monotonic() + _DEADLINE
     content = b""
+    end = time.monotonic() + _DEADLINE
     with build_opener(_NoRedirect, *direct).open(request, timeout=_TIMEOUT) as response:
         while part := response.read1(_MOST_BYTES):
             content += part
-            if len(content) > _MOST_BYTES or time.monotonic() > end:
-                raise ValueError(f"the answer is longer than {_MOST_BYTES} bytes or {_DEADLINE:.0f} s")
-    return json.loads(content)
+            if len(content) > _MOST_BYTES:
+                raise ValueError(f"the answer is longer than {_MOST_BYTES} bytes")
+            if time.monotonic() > end:
+                break  # nobody waits for it any more
+    return content
 
 
 def _base(environment: Mapping[str, str], name: str, usual: str) -> str:

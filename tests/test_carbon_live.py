@@ -5,12 +5,14 @@ The providers are a server on this machine's loopback.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -230,6 +232,40 @@ def test_nobody_listens_is_no_answer(provider: Provider) -> None:
     provider.close()
 
     assert live.intensity("GB", NOON) is None
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[str]:
+    """A server that answers with *first*, then with one byte every 50 ms, until the block ends; yields its address."""
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(first)
+            while not over.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        thread.join(10)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "first", [b"HTTP/1.0 200 OK\r\nX-Slow: ", b"HTTP/1.0 200 OK\r\n\r\n["], ids=["headers", "body"]
+)
+def test_an_answer_that_drips_in_is_given_up(
+    first: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(carbon_live, "_DEADLINE", 0.3)
+    with dripping(first) as address:
+        assert Live({"HARNESS_UKCARBON_URL": address}).intensity("GB", NOON) is None
+
+    assert "TimeoutError: there is no whole answer after 0.3 s" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("token", [None, "", "two\nlines", "ključ"])
