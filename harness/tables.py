@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.output_file import write_file
 
 FORMATS = ("table", "json", "csv", "parquet")
 Rows = Sequence[Mapping[str, Any]]
@@ -91,20 +92,6 @@ def write_parquet(rows: Rows, columns: Sequence[str], output: Path | None) -> No
         buffer
     )
     write_file(output, buffer.getvalue())
-
-
-def write_file(output: Path, content: bytes) -> None:
-    """Write *content* beside *output* and move it into place, so that no half-written file is ever seen.
-
-    Raises HarnessError where that cannot be done.
-    """
-    aside = output.with_name(f".{output.name}.part")
-    try:
-        aside.write_bytes(content)
-        aside.replace(output)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise HarnessError(f"cannot write {str(output)!r}: {error.strerror}; choose another file with -o") from error
 
 
 def _is_number(value: object) -> bool:

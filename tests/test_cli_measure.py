@@ -268,6 +268,25 @@ def test_device_files_are_written_to_and_not_replaced() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.parametrize("output", ["/dev/full", "pipe"])
+def test_output_that_fails_in_the_end_is_125_and_one_line(output: str) -> None:
+    os.mkfifo("pipe")
+    done = measure("echo", "ran", options=["--meter", "time", "--output", output])
+
+    assert (125, "ran\n") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert f"cannot write '{output}'" in done.stderr
+
+
+def test_output_on_stdout_follows_the_commands_own() -> None:
+    with Path("shown").open("w") as shown:
+        subprocess.run(words(["echo", "hello"], "--meter", "time", "-o", "/dev/stdout"), stdout=shown, check=True)
+    first, rest = Path("shown").read_text().split("\n", 1)
+
+    assert "hello" == first
+    assert 0 == json.loads(rest)["exit_code"]
+
+
 class Running:
     """A harness that measures *code*, which has said that it is ready."""
 

@@ -11,7 +11,8 @@ import click
 
 from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
 from harness.errors import HarnessError, unknown
-from harness.tables import render_json, write_file, write_table
+from harness.output_file import write_file
+from harness.tables import render_json, write_table
 
 if TYPE_CHECKING:
     from harness.plugins_loader import Plugins

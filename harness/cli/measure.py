@@ -12,6 +12,7 @@ import click
 from harness.cli.meter_options import meter_options, with_live_carbon
 from harness.cli.options import loaded, plugin_choice, plugin_options
 from harness.errors import HarnessError
+from harness.output_file import check_file
 
 if TYPE_CHECKING:
     from harness.measuring.commands import MeteredCommand
@@ -69,10 +70,8 @@ def command(ctx: click.Context, /, meter: tuple[str, ...], output: Path | None, 
     Input, output and exit code are the command's own; the exit code is 125 if the harness itself failed, 126 or 127 if
     the command cannot be run, 128 + n if signal n ended it.
     """
-    from harness.measuring.commands import check_output
-
     if output is not None:
-        check_output(output)
+        check_file(output)
     ctx.exit(_measure(options.pop("command"), meter, output, options))
 
 

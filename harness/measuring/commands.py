@@ -11,16 +11,16 @@ from typing import Any
 
 from attrs import frozen
 
-from harness.errors import HarnessError
 from harness.measuring.held_command import FAILED, HeldCommand
 from harness.measuring.passing_on import PassingOn
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window, overhead
 from harness.meter import Readings, StackedMeter
+from harness.output_file import write_file
 from harness.quantities import format_quantity
 from harness.records import Missing, Reading
 from harness.registry import Registry
-from harness.tables import plain, render_json, write_file
+from harness.tables import plain, render_json
 
 # harness.measure/1: schema, command, exit_code, window, readings, missing; further keys may be added beside them.
 SCHEMA = "harness.measure/1"
@@ -118,29 +118,9 @@ def meter_command(
         return MeteredCommand(command, code, _why_not_run(held), window, facts, left_out)
 
 
-def check_output(output: Path) -> None:
-    """Raise HarnessError unless the file *output* can be written; leaves what is there alone."""
-    if output.is_dir():
-        raise HarnessError(f"cannot write {str(output)!r}: it is a folder; choose another file with --output")
-    if not _is_special(output):
-        # As `write_file` will: beside it, then moved into its place.
-        trial = output.with_name(f".{output.name}.try")
-        write_file(trial, b"")
-        trial.unlink(missing_ok=True)
-
-
 def write_document(document: Mapping[str, Any], output: Path) -> None:
     """Write *document* as JSON to *output*, whole or not at all. Raises HarnessError."""
-    content = (render_json(document) + "\n").encode()
-    if _is_special(output):
-        output.write_bytes(content)
-    else:
-        write_file(output, content)
-
-
-def _is_special(output: Path) -> bool:
-    """Say whether *output* is a pipe or a device such as /dev/null, which no file must be moved over."""
-    return output.exists() and not output.is_file()
+    write_file(output, (render_json(document) + "\n").encode())
 
 
 _READING = ("meter", "resource", "device", "value", "unit", "uncertainty", "source", "note")

@@ -11,13 +11,14 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from harness.errors import HarnessError, unknown
+from harness.output_file import write_file
 from harness.quantities import LETTERS, format_quantity
 from harness.scoring.bounds import Bounds, read_bounds
 from harness.scoring.score import Score
 from harness.scoring.score_table import score_table
 from harness.sources.source import read_source
 from harness.sources.table import Query, Table
-from harness.tables import print_table, render_json, write_file, write_table
+from harness.tables import print_table, render_json, write_table
 
 
 @frozen
