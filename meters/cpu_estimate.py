@@ -29,7 +29,7 @@ Usage = Callable[[], resource.struct_rusage | None]
 class CpuMark:
     """An edge: the CPU seconds of the process and of its running descendants until then, and how far off they may be.
 
-    `held`: it had not executed its command yet; `ended`: it was a zombie.
+    `held`: it had not executed its command yet; `ended`: it was a zombie, and others may run on.
     """
 
     own: float
@@ -42,22 +42,25 @@ class CpuMark:
 class CpuEstimateMeter:
     """Energy modelled from the CPU time of this process, or of the one with id *pid*, and of their descendants.
 
-    Running children count, and those that were waited for; not what a child used whose parent ended before it, or that
-    nobody waited for. Other processes of the machine, and the power of an idle one, are not in it.
+    Running children count, and those that were waited for. Of this process's own tree, not what a child used whose
+    parent ended before it, or that nobody waited for. Other processes of the machine, and the power of an idle one, are
+    not in it.
     """
 
     def __init__(self, watts: float | None = None, pid: int | None = None, usage: Usage = lambda: None) -> None:
         self._watts = watts
         self._pid = pid
         self._usage = usage
-        self._tree = ProcessTree(pid or os.getpid())
+        self._tree = self._find_tree()
 
     def unavailable(self) -> str | None:
         return self._tree.unavailable()
 
     def open(self) -> None:
         # A process that was forked meters itself, not the one that made the meter.
-        self._tree = ProcessTree(self._pid or os.getpid())
+        self._tree = self._find_tree()
+        if self._pid is not None:
+            self._tree.pids()  # what there is before the command is none of its
 
     def mark(self) -> CpuMark:
         return self._mark_self() if self._pid is None else self._mark_tree()
@@ -79,6 +82,10 @@ class CpuEstimateMeter:
 
     def close(self) -> None:
         pass
+
+    def _find_tree(self) -> ProcessTree:
+        own = os.getpid()
+        return ProcessTree(own) if self._pid is None else ProcessTree(self._pid, adopter=own)
 
     def _mark_self(self) -> CpuMark:
         ended = _ended_children()

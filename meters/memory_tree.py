@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 import time
@@ -116,7 +117,7 @@ class MemoryTreeMeter:
         usage: Usage = lambda: None,
         find_cgroup: Callable[[int], Cgroup | str] = create_cgroup,
     ) -> None:
-        self._tree = ProcessTree(pid)
+        self._tree = ProcessTree(pid, adopter=os.getpid())
         self._own_sampler = sampler is None
         self._sampler = sampler or Sampler()
         self._usage = usage

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
 
-from harness.measuring.held_command import HELD_NAME
+from harness.measuring.gate import HELD_NAME
 
 _PROC = Path("/proc")
 
@@ -21,15 +22,18 @@ class Resident:
 
 
 class ProcessTree:
-    """The living descendants of the process *root* and itself.
+    """The descendants of the process *root* and itself that live, or that nobody has waited for yet.
 
     A process that was once found stays in the tree, also when its parent ends and another takes its place. One whose
-    parent ended before anybody looked is not found, nor is one that was born and ended between two looks.
+    parent ended before anybody looked is found below *adopter*: what is new there since the first look, and in another
+    process group. One that was born and waited for between two looks is not found.
     """
 
-    def __init__(self, root: int, proc: Path = _PROC) -> None:
+    def __init__(self, root: int, proc: Path = _PROC, adopter: int | None = None) -> None:
         self.root = root
         self._proc = str(proc)
+        self._adopter = adopter
+        self._looked = False
         self._inside = {root}
         self._outside: set[int] = set()
 
@@ -45,11 +49,11 @@ class ProcessTree:
         self._inside &= alive
         self._outside &= alive
         parents = {pid: self._parent(pid) for pid in alive - self._inside - self._outside}
-        while joining := {pid for pid, parent in parents.items() if parent in self._inside}:
-            self._inside |= joining
-            for pid in joining:
-                del parents[pid]
-        self._outside |= parents.keys()
+        self._inside |= _below(self._inside, parents)
+        # A process that ended just now may have left the tree's next one to the adopter: those below it are asked anew.
+        ended = {pid for pid, parent in parents.items() if parent is None}
+        self._outside |= parents.keys() - self._inside - ended - _below(ended, parents)
+        self._looked = True
         return list(self._inside)
 
     def is_held(self) -> bool:
@@ -87,9 +91,13 @@ class ProcessTree:
         fields = self._fields(pid)
         return sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime (proc(5))
 
-    def _parent(self, pid: int) -> int:
+    def _parent(self, pid: int) -> int | None:
+        """Return the parent, of an orphan the root; None if *pid* is gone."""
         fields = self._fields(pid)
-        return int(fields[1]) if fields else 0
+        if not fields:
+            return None
+        parent, group = int(fields[1]), int(fields[2])
+        return self.root if parent == self._adopter and self._looked and group != os.getpgrp() else parent
 
     def _fields(self, pid: int) -> list[bytes]:
         """Return the fields of /proc/PID/stat from the state on; the name before may hold blanks and brackets."""
@@ -107,6 +115,14 @@ class ProcessTree:
             return b""
         finally:
             os.close(descriptor)
+
+
+def _below(roots: set[int], parents: Mapping[int, int | None]) -> set[int]:
+    """Return those in *parents* that descend from *roots*."""
+    found = set(roots)
+    while joining := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= joining
+    return found - roots
 
 
 def _kilobytes(status: bytes, label: bytes) -> int:

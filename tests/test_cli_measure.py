@@ -59,6 +59,7 @@ def value(document: dict[str, Any], resource: str) -> float:
         (["sh", "-c", "kill -KILL $$"], 137),
         (["sh", "-c", "kill -SEGV $$"], 139),
         (["no-such-command"], 127),
+        ([""], 127),
         (["./not-executable"], 126),
         (["./no-such-interpreter"], 127),
         (["./without-first-line"], 7),
@@ -77,6 +78,7 @@ def test_exit_code_is_the_commands_own(command: list[str], code: int) -> None:
     ("command", "said"),
     [
         ("no-such-command", "command 'no-such-command' is not found"),
+        ("", "command '' is not found"),
         ("./plain", "command './plain' cannot be executed: Permission denied"),
         (
             "./odd",
@@ -89,7 +91,7 @@ def test_command_that_cannot_be_run_is_told_in_a_line(command: str, said: str) -
     Path("odd").write_text("#!/none\n")
     Path("odd").chmod(0o755)
 
-    assert f"harness: {said}" in measure(command).stderr.splitlines()
+    assert [f"harness: {said}"] == measure(command, options=["--meter", "time"]).stderr.splitlines()[:1]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +160,14 @@ def test_meter_that_raises_loses_only_its_own_reading(monkeypatch: pytest.Monkey
 
 
 FAULTY = """
-import os, time
+import os, signal, time
 from harness.hookspecs import hookimpl
 from harness.records import Reading
 
 class Meter:
-    def __init__(self, options): self.marks = 0; self.at("make")
+    def __init__(self, options): self.marks, self.pid = 0, options["pid"]; self.at("make")
     def at(self, edge):
+        if os.environ["FAULT"] == f"kill at {edge}": os.kill(self.pid, signal.SIGKILL)
         if os.environ["FAULT"] == edge: raise OSError(f"lost at {edge}")
     def unavailable(self): self.at("unavailable")
     def open(self): self.at("open")
@@ -214,6 +217,17 @@ def test_meter_that_hangs_can_be_interrupted_and_the_command_does_not_run(monkey
     assert not Path("ran").exists()
 
 
+@pytest.mark.parametrize("edge", ["open", "mark 1"])
+def test_command_that_is_killed_while_it_is_held_is_told_in_a_line(edge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", f"kill at {edge}")
+    Path("faulty.py").write_text(FAULTY)
+    done = measure("touch", "ran", options=["--plugin", "faulty", "--meter", "faulty", "-o", "cost.json"])
+
+    assert (137, "harness: command 'touch' was ended before it was executed\n") == (done.returncode, done.stderr)
+    assert 137 == json.loads(Path("cost.json").read_text())["exit_code"]
+    assert not Path("ran").exists()
+
+
 def test_estimate_is_said_aloud_and_counts_in_energy() -> None:
     done = measure("true", options=["--output", "cost.json"])
 
@@ -229,12 +243,17 @@ def test_input_output_and_arguments_are_the_commands_own() -> None:
     assert "err" == done.stderr.splitlines()[1]
 
 
-def test_environment_is_the_commands_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("odd.name", "kept")
-    show = python("import json, os; print(json.dumps(dict(os.environ)))")
+def environment_of(*words: str, **given: str) -> list[str]:
+    """Return what *words*, which are to print the environment, have when started with *given* and nothing else."""
+    command = ["env", "-i", *(f"{name}={value}" for name, value in given.items()), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
-    plain = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
-    assert plain == json.loads(measure(*show).stdout)
+
+@pytest.mark.parametrize("given", [{}, {"odd.name": "kept", "LC_ALL": "C"}, {"LC_CTYPE": "C.UTF-8", "EMPTY": ""}])
+def test_environment_is_the_commands_own(given: dict[str, str]) -> None:
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ["PYTHONPATH"], **given}
+
+    assert environment_of("env", **given) == environment_of(*words(["env"], "--meter", "time"), **given)
 
 
 def signal_sets(status: str) -> list[int]:
@@ -247,6 +266,21 @@ def test_signals_are_at_their_defaults_in_the_command() -> None:
 
     plain = subprocess.run(show, capture_output=True, text=True, check=True).stdout
     assert signal_sets(plain) == signal_sets(measure(*show).stdout)
+
+
+def test_harness_that_ignores_what_becomes_of_children_meters_all_the_same() -> None:
+    """As a parent may have left it; the command inherits it."""
+    show = ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
+    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+    ignoring = [sys.executable, "-c", code]
+    plain, metered = (
+        subprocess.run([*ignoring, *command], capture_output=True, text=True, check=True, restore_signals=False)
+        for command in (show, words(show, "--meter", "time"))
+    )
+
+    chld = 1 << signal.SIGCHLD - 1
+    assert chld == signal_sets(metered.stdout)[1] == signal_sets(plain.stdout)[1] & chld
+    assert 1 == len(metered.stderr.splitlines())
 
 
 def test_command_is_in_a_process_group_of_its_own_and_leads_it() -> None:
@@ -328,6 +362,16 @@ def test_command_that_handles_a_signal_ends_as_it_likes() -> None:
     assert (5, "bye", 5) == (code, rest, document["exit_code"])
 
 
+def test_signal_reaches_a_command_that_left_its_group() -> None:
+    running = Running(
+        "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print(1, flush=True); time.sleep(60)",
+        start_new_session=True,
+    )
+    running.process.terminate()
+
+    assert 143 == running.end()[0]
+
+
 def test_signal_reaches_the_commands_children_too() -> None:
     running = Running(
         "import os, signal, time\n"
@@ -377,6 +421,46 @@ def test_processes_that_the_command_leaves_run_on() -> None:
 
     os.kill(left, signal.SIGKILL)  # raises if there is none
     assert 0 == done.returncode
+
+
+# Takes half a second of CPU time in a process that nobody waits for, and ends when that has been taken.
+LEFT = """
+import os, subprocess, sys, time
+def burn(then):
+    while time.process_time() < 0.5: pass
+    os.write(tells, b"%d" % os.getpid())
+    then()
+    os._exit(0)
+done, tells = os.pipe()
+null = os.open("/dev/null", os.O_WRONLY)
+KIND
+pid = int(os.read(done, 16))
+"""
+LEAVING = {
+    "ended": "if not os.fork(): burn(lambda: 0)",
+    "running": "if not os.fork():\n for out in (1, 2): os.dup2(null, out)\n burn(lambda: time.sleep(60))\nleft = True",
+    "grandchild": "if not os.fork():\n if os.fork(): os._exit(0)\n burn(lambda: 0)",
+    "daemon": "if not os.fork():\n os.setsid()\n if os.fork(): os._exit(0)\n burn(lambda: 0)",
+}
+
+
+@pytest.mark.parametrize("kind", LEAVING)
+def test_cpu_time_of_what_nobody_waits_for_counts_once(kind: str) -> None:
+    code = LEFT.replace("KIND", LEAVING[kind]) + "print(pid if 'left' in dir() else '', flush=True)"
+    options = ["--meter", "cpu-estimate", "--cpu-watts", "1", "--output", "cost.json"]
+    done = measure(*python(code), options=options)
+    if done.stdout.strip():
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+    (reading,) = [r for r in json.loads(Path("cost.json").read_text())["readings"] if r["resource"] == "energy_cpu"]
+    assert 0.5 <= reading["value"] + reading["uncertainty"]
+    assert reading["value"] - reading["uncertainty"] < 0.9
+
+
+def test_orphan_that_ended_is_gone_while_the_command_runs() -> None:
+    code = LEFT.replace("KIND", LEAVING["daemon"]) + "while os.path.exists(f'/proc/{pid}'): time.sleep(0.01)"
+
+    assert 0 == measure(*python(code), options=["--meter", "time"]).returncode
 
 
 def test_memory_is_that_of_all_processes_together() -> None:

@@ -178,9 +178,9 @@ def _create(names: Sequence[str], options: Mapping[str, Any], registry: Registry
 
 def _why_not_run(held: HeldCommand) -> str | None:
     """Return in words why the command could not be executed, None if it was."""
-    if held.fault is None:
-        return None
     name = plain(held.command[0])
+    if held.fault is None:
+        return f"command {name!r} was ended before it was executed" if held.lost else None
     if held.fault in (errno.ENOENT, errno.ENOTDIR):
         if shutil.which(held.command[0]) is None:
             return f"command {name!r} is not found"

@@ -122,6 +122,29 @@ def test_tree_keeps_a_process_whose_parent_has_ended(proc: FakeProc) -> None:
     assert [10, 12] == sorted(tree.pids())
 
 
+def test_tree_finds_what_came_to_its_adopter(proc: FakeProc) -> None:
+    for pid, parent in ((10, 1), (20, 1), (21, 20)):
+        proc.put(pid, parent, 1, 1)
+    tree = ProcessTree(10, proc.root, adopter=20)
+    tree.pids()
+    proc.put(11, 20, 1, 1)
+    proc.put(12, 11, 1, 1)
+
+    assert [10, 11, 12] == sorted(tree.pids())  # not 21, which was there before
+
+
+def test_tree_asks_anew_for_the_parent_of_who_lost_it_meanwhile(proc: FakeProc) -> None:
+    for pid, parent in ((10, 1), (11, 10), (12, 11), (20, 1)):
+        proc.put(pid, parent, 1, 1)
+    (proc.root / "11" / "stat").unlink()  # gone since it was listed
+    tree = ProcessTree(10, proc.root, adopter=20)
+
+    assert [10] == tree.pids()
+    proc.drop(11)
+    proc.put(12, 20, 1, 1)
+    assert [10, 12] == sorted(tree.pids())
+
+
 def test_held_process_has_no_memory_of_the_commands(proc: FakeProc) -> None:
     proc.put(10, 1, 9000, 9000, name="harness-held")
 
