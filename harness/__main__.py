@@ -8,11 +8,13 @@ import sys
 import click
 
 from harness.cli import cli
+from harness.cli.standard_error import forgive_stderr
 from harness.errors import HarnessError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    forgive_stderr()
     arguments, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(arguments, prog_name="harness", standalone_mode=False)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from metering import FAULTY, documented, measure, value, words
 
 CHAOS = ("--plugin", "chaos")
 
@@ -22,33 +18,6 @@ CHAOS = ("--plugin", "chaos")
 def _chaos_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path(__file__).parent), before])))
-
-
-def words(command: Sequence[str], *options: str) -> list[str]:
-    return [sys.executable, "-m", "harness", "measure", *options, "--", *command]
-
-
-def measure(*command: str, options: Sequence[str] = (), **how: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words(command, *options), capture_output=True, text=True, timeout=120, check=False, **{"input": "", **how}
-    )
-
-
-def documented(*command: str, options: Sequence[str] = ()) -> dict[str, Any]:
-    """Measure *command* and return what was written."""
-    done = measure(*command, options=[*options, "--output", "cost.json"])
-    written: dict[str, Any] = json.loads(Path("cost.json").read_text())
-    assert done.returncode == written["exit_code"], done.stderr
-    return written
-
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-S", "-c", code]
-
-
-def value(document: dict[str, Any], resource: str) -> float:
-    (reading,) = [r for r in document["readings"] if r["resource"] == resource and r["device"] is None]
-    return float(reading["value"])
 
 
 @pytest.mark.parametrize(
@@ -159,35 +128,6 @@ def test_meter_that_raises_loses_only_its_own_reading(monkeypatch: pytest.Monkey
     assert value(document, "time") > 0
 
 
-FAULTY = """
-import os, signal, time
-from harness.hookspecs import hookimpl
-from harness.records import Reading
-
-class Meter:
-    def __init__(self, options): self.marks, self.pid = 0, options["pid"]; self.at("make")
-    def at(self, edge):
-        if os.environ["FAULT"] == f"kill at {edge}": os.kill(self.pid, signal.SIGKILL)
-        if os.environ["FAULT"] == edge: raise OSError(f"lost at {edge}")
-    def unavailable(self): self.at("unavailable")
-    def open(self): self.at("open")
-    def mark(self):
-        self.marks += 1
-        self.at(f"mark {self.marks}")
-        if os.environ["FAULT"] == "hang":
-            open("hangs", "w").close()
-            time.sleep(600)
-        return self.marks
-    def between(self, start, stop):
-        self.at("between")
-        return [Reading("lost", 1, "1", 0, "counter")]
-    def close(self): self.at("close")
-
-@hookimpl
-def harness_register_meters(register): register("faulty", Meter, resources=("lost",))
-"""
-
-
 @pytest.mark.parametrize("edge", ["make", "unavailable", "open", "mark 1", "mark 2", "between"])
 def test_meter_that_is_lost_at_any_edge_loses_only_its_own(edge: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAULT", edge)
@@ -199,22 +139,6 @@ def test_meter_that_is_lost_at_any_edge_loses_only_its_own(edge: str, monkeypatc
     assert ("faulty", "lost") == (gap["meter"], gap["resource"])
     assert f"OSError: lost at {edge}" in gap["reason"]
     assert value(document, "time") > 0
-
-
-def test_meter_that_hangs_can_be_interrupted_and_the_command_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAULT", "hang")
-    Path("faulty.py").write_text(FAULTY)
-    options = ["--plugin", "faulty", "--meter", "faulty", "--output", "cost.json"]
-    process = subprocess.Popen(words(["touch", "ran"], *options))
-    while not Path("hangs").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    while process.poll() is None:  # signals that come at once are one
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
-
-    assert 143 == process.returncode == json.loads(Path("cost.json").read_text())["exit_code"]
-    assert not Path("ran").exists()
 
 
 @pytest.mark.parametrize("edge", ["open", "mark 1"])
@@ -256,44 +180,46 @@ def test_environment_is_the_commands_own(given: dict[str, str]) -> None:
     assert environment_of("env", **given) == environment_of(*words(["env"], "--meter", "time"), **given)
 
 
-def signal_sets(status: str) -> list[int]:
-    """Return the sets of signals that *status* tells; 32 and 33 are the C library's own, which it sets itself."""
-    return [int(line.split()[1], 16) & 0x7FFFFFFF for line in status.splitlines()]
-
-
-def test_signals_are_at_their_defaults_in_the_command() -> None:
-    show = ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
-
-    plain = subprocess.run(show, capture_output=True, text=True, check=True).stdout
-    assert signal_sets(plain) == signal_sets(measure(*show).stdout)
-
-
-def test_harness_that_ignores_what_becomes_of_children_meters_all_the_same() -> None:
-    """As a parent may have left it; the command inherits it."""
-    show = ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
-    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
-    ignoring = [sys.executable, "-c", code]
-    plain, metered = (
-        subprocess.run([*ignoring, *command], capture_output=True, text=True, check=True, restore_signals=False)
-        for command in (show, words(show, "--meter", "time"))
-    )
-
-    chld = 1 << signal.SIGCHLD - 1
-    assert chld == signal_sets(metered.stdout)[1] == signal_sets(plain.stdout)[1] & chld
-    assert 1 == len(metered.stderr.splitlines())
-
-
-def test_command_is_in_a_process_group_of_its_own_and_leads_it() -> None:
-    group, own = measure(*python("import os; print(os.getpgrp(), os.getpid())")).stdout.split()
-
-    assert group == own
-
-
 def test_nothing_is_printed_with_an_output_file() -> None:
     done = measure("echo", "hello", options=["--meter", "time", "--output", "cost.json"])
 
     assert ("hello\n", "") == (done.stdout, done.stderr)
     assert ["cost.json"] == [file.name for file in Path().iterdir()]
+
+
+def broken_stderr(kind: str) -> int:
+    """Return a descriptor to which nothing can be written."""
+    if kind == "full":
+        return os.open("/dev/full", os.O_WRONLY)
+    reads, writes = os.pipe()
+    os.close(reads)
+    return writes
+
+
+@pytest.mark.parametrize("kind", ["full", "reader gone"])
+@pytest.mark.parametrize(
+    ("command", "options", "code"),
+    [
+        (["sh", "-c", "echo ran; exit 3"], [], 3),
+        (["sh", "-c", "echo ran; exit 3"], ["--plugin", "faulty", "--meter", "faulty"], 3),
+        (["no-such-command"], [], 127),
+        (["true"], ["--meter", "tim"], 125),
+        (["true"], ["--bogus"], 125),
+    ],
+    ids=["an estimate to tell", "a meter that logs", "a command to tell of", "an error", "a usage error"],
+)
+def test_stderr_that_cannot_be_written_changes_nothing(
+    kind: str, command: list[str], options: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", "none")
+    Path("faulty.py").write_text(FAULTY.replace("def open(self): ", "def open(self): logging.warning('lost'); "))
+    stderr = broken_stderr(kind)
+    done = subprocess.run(
+        words(command, *options), stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60, check=False
+    )
+    os.close(stderr)
+
+    assert (code, "ran\n" if code == 3 else "") == (done.returncode, done.stdout)
 
 
 def test_device_files_are_written_to_and_not_replaced() -> None:
@@ -319,192 +245,6 @@ def test_output_on_stdout_follows_the_commands_own() -> None:
 
     assert "hello" == first
     assert 0 == json.loads(rest)["exit_code"]
-
-
-class Running:
-    """A harness that measures *code*, which has said that it is ready."""
-
-    def __init__(self, code: str, **how: Any) -> None:
-        self.process = subprocess.Popen(
-            words(python(code), "--meter", "time", "--output", "cost.json"), stdout=subprocess.PIPE, text=True, **how
-        )
-        assert self.process.stdout is not None
-        self.said = self.process.stdout.readline().strip()
-
-    def end(self) -> tuple[int, str, dict[str, Any]]:
-        rest, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, rest.strip(), json.loads(Path("cost.json").read_text())
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
-def test_signal_is_passed_on_and_the_document_written(name: str) -> None:
-    signum = signal.Signals[name]
-    running = Running(
-        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(1, flush=True); time.sleep(60)"
-    )
-    running.process.send_signal(signum)
-
-    code, _, document = running.end()
-    assert 128 + signum == code == document["exit_code"]
-    assert value(document, "time") > 0
-
-
-def test_command_that_handles_a_signal_ends_as_it_likes() -> None:
-    running = Running(
-        "import signal, time\n"
-        "def stop(*_): print('bye', flush=True); raise SystemExit(5)\n"
-        "signal.signal(signal.SIGTERM, stop)\n"
-        "print(1, flush=True); time.sleep(60)"
-    )
-    running.process.terminate()
-
-    code, rest, document = running.end()
-    assert (5, "bye", 5) == (code, rest, document["exit_code"])
-
-
-def test_signal_reaches_a_command_that_left_its_group() -> None:
-    running = Running(
-        "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print(1, flush=True); time.sleep(60)",
-        start_new_session=True,
-    )
-    running.process.terminate()
-
-    assert 143 == running.end()[0]
-
-
-def test_signal_reaches_the_commands_children_too() -> None:
-    running = Running(
-        "import os, signal, time\n"
-        "if os.fork() == 0:\n"
-        "    signal.signal(signal.SIGUSR1, lambda *_: (print('child', flush=True), os._exit(0)))\n"
-        "    print(1, flush=True); time.sleep(60)\n"
-        "signal.signal(signal.SIGUSR1, lambda *_: None)\n"
-        "os.wait()"
-    )
-    running.process.send_signal(signal.SIGUSR1)
-
-    assert (0, "child") == running.end()[:2]
-
-
-def test_stopped_and_continued_with_its_command() -> None:
-    running = Running("import os, time; print(os.getpid(), flush=True); time.sleep(0.5)")
-    running.process.send_signal(signal.SIGTSTP)
-    _, status = os.waitpid(running.process.pid, os.WUNTRACED)
-    state = Path(f"/proc/{running.said}/stat").read_text().rpartition(")")[2].split()[0]
-    running.process.send_signal(signal.SIGCONT)
-
-    assert os.WIFSTOPPED(status)
-    assert "T" == state
-    assert 0 == running.end()[0]
-
-
-def test_terminal_belongs_to_the_command_and_ctrl_c_ends_it() -> None:
-    code = "import os; print(os.tcgetpgrp(0) == os.getpgrp(), flush=True); import time; time.sleep(60)"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        command = words(python(code), "--meter", "time", "--output", "cost.json")
-        os.execv(command[0], command)
-    shown = b""
-    while b"\n" not in shown:
-        shown += os.read(terminal, 1024)
-    os.write(terminal, b"\x03")
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-
-    assert b"True" in shown
-    assert 130 in (os.waitstatus_to_exitcode(status), json.loads(Path("cost.json").read_text())["exit_code"])
-
-
-def test_processes_that_the_command_leaves_run_on() -> None:
-    done = measure("sh", "-c", "sleep 30 >/dev/null 2>&1 & echo $!")
-    left = int(done.stdout)
-
-    os.kill(left, signal.SIGKILL)  # raises if there is none
-    assert 0 == done.returncode
-
-
-# Takes half a second of CPU time in a process that nobody waits for, and ends when that has been taken.
-LEFT = """
-import os, subprocess, sys, time
-def burn(then):
-    while time.process_time() < 0.5: pass
-    os.write(tells, b"%d" % os.getpid())
-    then()
-    os._exit(0)
-done, tells = os.pipe()
-null = os.open("/dev/null", os.O_WRONLY)
-KIND
-pid = int(os.read(done, 16))
-"""
-LEAVING = {
-    "ended": "if not os.fork(): burn(lambda: 0)",
-    "running": "if not os.fork():\n for out in (1, 2): os.dup2(null, out)\n burn(lambda: time.sleep(60))\nleft = True",
-    "grandchild": "if not os.fork():\n if os.fork(): os._exit(0)\n burn(lambda: 0)",
-    "daemon": "if not os.fork():\n os.setsid()\n if os.fork(): os._exit(0)\n burn(lambda: 0)",
-}
-
-
-@pytest.mark.parametrize("kind", LEAVING)
-def test_cpu_time_of_what_nobody_waits_for_counts_once(kind: str) -> None:
-    code = LEFT.replace("KIND", LEAVING[kind]) + "print(pid if 'left' in dir() else '', flush=True)"
-    options = ["--meter", "cpu-estimate", "--cpu-watts", "1", "--output", "cost.json"]
-    done = measure(*python(code), options=options)
-    if done.stdout.strip():
-        os.kill(int(done.stdout), signal.SIGKILL)
-
-    (reading,) = [r for r in json.loads(Path("cost.json").read_text())["readings"] if r["resource"] == "energy_cpu"]
-    assert 0.5 <= reading["value"] + reading["uncertainty"]
-    assert reading["value"] - reading["uncertainty"] < 0.9
-
-
-def test_orphan_that_ended_is_gone_while_the_command_runs() -> None:
-    code = LEFT.replace("KIND", LEAVING["daemon"]) + "while os.path.exists(f'/proc/{pid}'): time.sleep(0.01)"
-
-    assert 0 == measure(*python(code), options=["--meter", "time"]).returncode
-
-
-def test_memory_is_that_of_all_processes_together() -> None:
-    code = "import subprocess, sys; a = bytearray(150 << 20); subprocess.run([sys.executable, '-S', '-c', sys.argv[1]])"
-    grandchild = "import time; b = bytearray(100 << 20); time.sleep(0.5)"
-    document = documented(*python(code), grandchild, options=["--meter", "memory"])
-
-    assert 250 << 20 < value(document, "memory_host") < 320 << 20
-
-
-def test_page_that_processes_share_counts_once() -> None:
-    code = "import os, time; a = bytearray(200 << 20)\nif os.fork() == 0: time.sleep(0.3); os._exit(0)\nos.wait()"
-    document = documented(*python(code), options=["--meter", "memory"])
-
-    assert 200 << 20 < value(document, "memory_host") < 300 << 20
-
-
-def test_peak_of_a_short_command_is_known() -> None:
-    document = documented(*python("bytearray(300 << 20)"), options=["--meter", "memory"])
-
-    (reading,) = [r for r in document["readings"] if r["resource"] == "memory_host"]
-    assert 300 << 20 < reading["value"] < 330 << 20
-    assert "sampled" == reading["source"]
-
-
-def test_size_of_the_process_that_meters_is_not_in_it() -> None:
-    code = f"""
-import sys
-from harness.measuring.commands import Metering, meter_command
-from harness.measuring.passing_on import PassingOn
-from harness.plugins_loader import load_plugins
-ballast = bytearray(300 << 20)
-ballast[::4096] = b"x" * len(ballast[::4096])
-registry = load_plugins().registry
-with PassingOn() as passing:
-    for command in (["true"], {python("pass")!r}):
-        metered = meter_command(command, Metering(["memory"], {{}}), registry, passing, print)
-        print(int(metered.window["memory_host"].value + metered.window["memory_host"].uncertainty))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    sizes = [int(line) for line in done.stdout.split()]
-    assert 2 == len(sizes)
-    assert max(sizes) < 40 << 20
 
 
 def test_start_imports_nothing_heavy() -> None:
