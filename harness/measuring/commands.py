@@ -111,8 +111,7 @@ def meter_command(
         with MeterStack(on_hang=lambda what, seconds: tell(f"{what} has not returned for {seconds:.0f} s")) as stack:
             stack.add(_create(names, {**options, "sampler": stack.sampler}, registry))
             with stack.window(names, sharp=metering.sharp, pue=metering.pue) as window:
-                held.release()
-                passing.wait()
+                passing.run()
             facts = stack.facts()
         code = held.reap()
         return MeteredCommand(command, code, _why_not_run(held), window, facts, left_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from harness.measuring.held_command import HeldCommand
+from harness.measuring.terminal import Terminal
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGCONT")
 _PASSED_ON = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
@@ -31,7 +31,7 @@ class PassingOn:
         self._held: HeldCommand | None = None
         self._early: list[int] = []
         self._before: dict[int, Any] = {}
-        self._terminal: int | None = None
+        self._terminal = Terminal()
         self._asked_to_stop = False
         self._running = False
         self._idle_signals = 0
@@ -50,24 +50,27 @@ class PassingOn:
 
     @contextmanager
     def attached(self, held: HeldCommand) -> Iterator[None]:
-        """Give *held* the terminal, if this process has it, and all signals, those that came before too."""
+        """Pass all signals on to *held*, those that came before too."""
         self._held = held
-        self._give_terminal()
         for signum in self._early:
             held.signal(signum)
-        try:
+        with self._terminal.opened():
             yield
-        finally:
-            self._take_terminal()
 
-    def wait(self) -> None:
-        """Block until the command has ended. Stopped from the terminal (Ctrl-Z), stop too, and go on with it."""
+    def run(self) -> None:
+        """Let the command go, and block until it has ended. Only meanwhile the terminal is its own.
+
+        Stopped from the terminal (Ctrl-Z), stop too, and go on with it.
+        """
         assert self._held is not None
         self._running = True
         self._idle_signals = 0
+        self._lend_terminal()
+        self._held.release()
         while (signum := self._held.wait(os.WSTOPPED)) is not None:
             if signum in _BY_TERMINAL:
                 self._stop_with_it(signum)
+        self._terminal.take_back()
         self._running = False
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
@@ -81,7 +84,7 @@ class PassingOn:
             self._early.append(signum)
             return
         if signum == signal.SIGCONT:
-            self._give_terminal()  # `fg` gave it to this process's group
+            self._lend_terminal()  # `fg` gave it to this process's group
         self._asked_to_stop |= signum == signal.SIGTSTP
         self._held.signal(signum)
 
@@ -90,47 +93,22 @@ class PassingOn:
 
         The kernel lets nobody be stopped so who has no shell to take over: the command goes on at once then.
         """
-        had_terminal = self._terminal is not None
-        self._take_terminal()
-        if had_terminal:
+        assert self._held is not None
+        if self._terminal.lent:
+            self._terminal.take_back()
             handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.killpg(os.getpgrp(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, handler)
+        elif signum != signal.SIGTSTP and self._terminal.lend(self._held.pid):
+            return self._held.signal(signal.SIGCONT)  # it wants the terminal, which the rest of a pipeline had
         elif not self._asked_to_stop and signum == signal.SIGTSTP:
-            return  # somebody stopped the command alone, and will have it go on
+            return None  # somebody stopped the command alone, and will have it go on
         else:
             os.kill(os.getpid(), signal.SIGSTOP)
         self._asked_to_stop = False
-        self._pass_on(signal.SIGCONT, None)
+        return self._pass_on(signal.SIGCONT, None)
 
-    def _give_terminal(self) -> None:
-        """Make the command's group the foreground one of the terminal on stdin, if this process's is."""
-        terminal = _own_terminal()
-        if terminal is not None and self._held is not None and self._set_foreground(terminal, self._held.pid):
-            self._terminal = terminal
-
-    def _take_terminal(self) -> None:
-        if self._terminal is not None:
-            self._set_foreground(self._terminal, os.getpgrp())
-            self._terminal = None
-
-    @staticmethod
-    def _set_foreground(terminal: int, group: int) -> bool:
-        """Say whether it worked; a process in the background is stopped for trying unless it blocks SIGTTOU."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-        try:
-            os.tcsetpgrp(terminal, group)
-        except OSError:  # the terminal has gone
-            return False
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return True
-
-
-def _own_terminal() -> int | None:
-    """Return the descriptor of the terminal on stdin if this process's group is the one in its foreground."""
-    try:
-        descriptor = sys.__stdin__.fileno() if sys.__stdin__ is not None else -1
-        return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else None
-    except (OSError, ValueError):
-        return None
+    def _lend_terminal(self) -> None:
+        """Give the command the terminal while it runs. The rest of a pipeline keeps it until the command wants it."""
+        if self._running and self._held is not None and not self._terminal.shared:
+            self._terminal.lend(self._held.pid)
