@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,7 +13,8 @@ from attrs import define
 from harness.measuring.sampler import Sampler
 from harness.meter import Readings
 from harness.meters.cgroup import Cgroup, create_cgroup
-from harness.meters.process_tree import ProcessTree, Resident
+from harness.meters.polled_peak import SHARE, PolledPeak
+from harness.meters.process_tree import ProcessTree
 from harness.records import Missing, Reading
 
 Usage = Callable[[], resource.struct_rusage | None]
@@ -23,10 +23,6 @@ PERIOD_SECONDS = 0.02
 # A command may be over in a millisecond: the first looks come soon, the later ones ever more seldom.
 _FIRST_SECONDS = 0.0003
 _SLOWER = 1.3
-# Looking takes this part of one core's time at the most, however many processes the machine has.
-_SHARE = 0.05
-# By how much processes that share pages have grown when these are counted anew.
-_GROWN = 1.05
 # What a held process may need on top of its peak so far in order to execute the command.
 _TO_EXECUTE = 1 << 20
 _ELSEWHERE = "what a command has on CUDA is known only in its own processes; meter it there with harness.measure()"
@@ -44,60 +40,6 @@ class TreeMark:
     cgroup: int | None
     held: bool
     next: TreeMark | None = None
-
-
-class PolledPeak:
-    """Bounds of what the processes of a tree have resident together, from looks at them.
-
-    Between two looks that was at most the sum of the processes' own peaks, and at least the greatest new one of them.
-    A page that several processes have counts once.
-    """
-
-    def __init__(self, tree: ProcessTree) -> None:
-        self._tree = tree
-        self._lock = threading.Lock()
-        self._last: dict[int, Resident] = {}
-        self._low = self._high = 0
-        self._shared = 0
-        self._shared_at = 0
-        self._shared_until = 0.0
-
-    def look(self) -> None:
-        """Look at all processes now. From any thread."""
-        with self._lock:
-            now = {pid: memory for pid in self._tree.pids() if (memory := self._tree.resident(pid)) is not None}
-            grown = [m.peak for pid, m in now.items() if pid not in self._last or m.peak > self._last[pid].peak]
-            gone = [memory.peak for pid, memory in self._last.items() if pid not in now]
-            total = sum(memory.now for memory in now.values())
-            before, shared = self._shared, self._count_shared(now, total)
-            self._low = max([self._low, total - shared, *grown])
-            most = sum(memory.peak for memory in now.values()) + sum(gone) - (max(before, shared) if gone else shared)
-            self._high = max(self._high, self._low, most)
-            self._last = now
-
-    def _count_shared(self, now: Mapping[int, Resident], total: int) -> int:
-        """Return how many bytes are in *total* more than once.
-
-        To count them takes the kernel milliseconds for each gigabyte: only done anew where processes have come or
-        gone, or have grown, or where the last time is long ago for what it took.
-        """
-        begun = time.perf_counter()
-        stale = now.keys() != self._last.keys() or total > self._shared_at * _GROWN or begun > self._shared_until
-        if len(now) < 2:
-            self._shared = 0
-        elif stale:
-            once = sum(min(memory.now, self._tree.proportional(pid, memory.now)) for pid, memory in now.items())
-            self._shared, self._shared_at = total - once, total
-            self._shared_until = begun + (time.perf_counter() - begun) / _SHARE
-        return self._shared
-
-    def take(self) -> tuple[int, int]:
-        """Return the least and the most [B] that the peak since the last call can be, and begin anew."""
-        self.look()
-        with self._lock:
-            taken = self._low, self._high
-            self._low = self._high = 0
-        return taken
 
 
 class MemoryTreeMeter:
@@ -193,7 +135,7 @@ class MemoryTreeMeter:
         self._polled.look()
         if not self._tree.is_held():
             self._delay = min(self._delay * _SLOWER, PERIOD_SECONDS)
-        return max(self._delay, (time.perf_counter() - begun) / _SHARE if self._delay == PERIOD_SECONDS else 0.0)
+        return max(self._delay, (time.perf_counter() - begun) / SHARE if self._delay == PERIOD_SECONDS else 0.0)
 
 
 def _stretches(start: TreeMark, stop: TreeMark) -> Iterator[TreeMark]:

@@ -91,6 +91,12 @@ class ProcessTree:
         fields = self._fields(pid)
         return sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime (proc(5))
 
+    def faults(self, pid: int) -> tuple[int, int]:
+        """Return the page faults of *pid*, and those of the children that it waited for; none if it is gone."""
+        fields = self._fields(pid)
+        minor, of_children, major, major_of_children = map(int, fields[7:11] or (0, 0, 0, 0))  # proc(5)
+        return minor + major, of_children + major_of_children
+
     def _parent(self, pid: int) -> int | None:
         """Return the parent, of an orphan the root; None if *pid* is gone."""
         fields = self._fields(pid)

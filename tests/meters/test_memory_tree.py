@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from harness.measuring.held_command import HeldCommand
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window
 from harness.meter import StackedMeter
-from harness.meters import cgroup
-from harness.meters.cgroup import Cgroup, create_cgroup
-from harness.meters.memory_tree import MemoryTreeMeter, PolledPeak
+from harness.meters.memory_tree import MemoryTreeMeter
+from harness.meters.polled_peak import PolledPeak
 from harness.meters.process_tree import ProcessTree
 from harness.records import Missing, Reading
 
@@ -86,10 +84,19 @@ class FakeProc:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def put(self, pid: int, parent: int, now: int, peak: int, pss: int = 0, name: str = "x y)") -> None:
+    def put(
+        self,
+        pid: int,
+        parent: int,
+        now: int,
+        peak: int,
+        pss: int = 0,
+        name: str = "x y)",
+        faults: tuple[int, int] = (0, 0),
+    ) -> None:
         folder = self.root / str(pid)
         folder.mkdir(exist_ok=True)
-        (folder / "stat").write_text(f"{pid} ({name}) S {parent} 1 1")
+        (folder / "stat").write_text(f"{pid} ({name}) S {parent} 1 1 0 0 0 {faults[0]} {faults[1]} 0 0")
         (folder / "status").write_text(f"Name:\t{name}\nVmHWM:\t{peak} kB\nVmRSS:\t{now} kB\n")
         (folder / "smaps_rollup").write_text(f"0-1 ---p [rollup]\nRss: {now} kB\nPss: {pss or now} kB\n")
 
@@ -184,146 +191,65 @@ def test_shared_pages_count_once(proc: FakeProc) -> None:
     assert (120 * 1024, 120 * 1024) == PolledPeak(ProcessTree(10, proc.root)).take()
 
 
-class FakeCgroups:
-    """A folder like /sys/fs/cgroup, of which this process is in the group /mine/own."""
-
-    def __init__(self, root: Path, version: int) -> None:
-        self.root = root
-        self.membership = root / "membership"
-        if version == 2:
-            self.membership.write_text("0::/mine/own\n")
-            (root / "cgroup.controllers").write_text("cpu memory\n")
-        else:
-            self.membership.write_text("4:memory:/mine/own\n0::/\n")
-        self.own = root / ("" if version == 2 else "memory") / "mine" / "own"
-        self.own.mkdir(parents=True)
-
-    def hand_on_memory(self, folder: Path) -> None:
-        (folder / "cgroup.subtree_control").write_text("cpu memory\n")
-
-    def create(self, pid: int = 42) -> Cgroup | str:
-        return create_cgroup(pid, self.root, self.membership)
+PAGES = 5 * os.sysconf("SC_PAGE_SIZE") // 1024  # kB of five
 
 
-@pytest.fixture(params=[1, 2], ids=["v1", "v2"])
-def cgroups(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCgroups:
-    """Cgroups that belong to this user; a new one has its files at once, as from the kernel."""
-    monkeypatch.setattr(cgroup, "_is_ours", lambda folder: True)
-    fake = FakeCgroups(tmp_path, request.param)
-    real = Path.mkdir
-
-    def mkdir(folder: Path, *args: object, **options: object) -> None:
-        real(folder, *args, **options)  # type: ignore[arg-type]
-        if folder.name.startswith("harness-"):
-            (folder / ("memory.peak" if request.param == 2 else "memory.max_usage_in_bytes")).write_text("12345678\n")
-            (folder / "cgroup.procs").touch()
-
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    return fake
-
-
-def emptied(group: Cgroup) -> None:
-    """Remove the files of a fake cgroup, which the kernel's go with their folder."""
-    for file in group.folder.iterdir():
-        file.unlink()
-
-
-def test_command_gets_a_cgroup_of_its_own_and_it_is_removed(cgroups: FakeCgroups) -> None:
-    cgroups.hand_on_memory(cgroups.own)
-    group = cgroups.create()
-
-    assert isinstance(group, Cgroup)
-    assert cgroups.own / "harness-42" == group.folder
-    assert "42" == (group.folder / "cgroup.procs").read_text()
-    emptied(group)
-    group.remove()
-    assert not group.folder.exists()
-
-
-def test_peak_of_the_cgroup_is_the_reading(cgroups: FakeCgroups) -> None:
-    cgroups.hand_on_memory(cgroups.own)
-    with MeterStack() as stack:
-        meter = MemoryTreeMeter(os.getpid(), find_cgroup=cgroups.create)
-        stack.add([StackedMeter("memory", meter, RESOURCES)])
-        with stack.window() as window:
-            (peak,) = (cgroups.own / f"harness-{os.getpid()}").glob("memory.*")
-            assert peak.read_text().startswith("0")  # begun anew at the first edge
-            peak.write_text("12345678\n")
-
-        reading = window["memory_host"]
-    assert (12345678, "counter") == (reading.value, reading.source)
-    assert "peak of the command's cgroup, page cache included" == reading.note
-    assert reading.uncertainty > 0
-
-
-def test_cgroup_with_processes_still_in_it_is_left(cgroups: FakeCgroups) -> None:
-    cgroups.hand_on_memory(cgroups.own)
-    group = cgroups.create()
-
-    assert isinstance(group, Cgroup)
-    group.remove()  # its files stand for the processes: the folder cannot be removed
-    assert group.folder.exists()
-
-
-@pytest.mark.parametrize("cgroups", [2], indirect=True)
-def test_of_version_2_the_one_above_is_taken_where_it_hands_memory_on(cgroups: FakeCgroups) -> None:
-    cgroups.hand_on_memory(cgroups.own.parent)
-    group = cgroups.create()
-
-    assert isinstance(group, Cgroup)
-    assert cgroups.own.parent == group.folder.parent
-
-
-@pytest.mark.parametrize("cgroups", [2], indirect=True)
-def test_of_version_2_none_is_made_where_none_hands_memory_on(cgroups: FakeCgroups) -> None:
-    assert "HARNESS_CGROUP can name one" in str(cgroups.create())
-
-
-def test_cgroup_of_others_is_let_be(tmp_path: Path) -> None:
-    fake = FakeCgroups(tmp_path, 1)
-    if os.geteuid() != 0:
-        os.chmod(fake.own, 0o555)  # noqa: PTH101
-
-    assert isinstance(fake.create(), str)
-    assert [] == list(fake.own.iterdir())
-
-
-def test_environment_names_the_folder(cgroups: FakeCgroups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "given").mkdir()
-    monkeypatch.setenv(cgroup.FOLDER, str(tmp_path / "given"))
-    group = cgroups.create()
-
-    assert isinstance(group, Cgroup)
-    assert tmp_path / "given" == group.folder.parent
-
-
-def test_folder_that_counts_no_memory_is_a_reason_and_left_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("others", "high"),
+    [
+        ([(11, 100, (0, 0))], 120),
+        ([(11, 100, (5, 0))], 120 + PAGES),
+        ([(11, 100, (2, 3))], 120 + PAGES),
+        ([(12, 100, (0, 0))], 300),
+    ],
+    ids=["none came", "five came", "five of a child came", "one ended whose faults are lost"],
+)
+def test_shared_pages_may_be_copied_at_page_faults(
+    proc: FakeProc, others: list[tuple[int, int, tuple[int, int]]], high: int
 ) -> None:
-    monkeypatch.setenv(cgroup.FOLDER, str(tmp_path))
+    proc.put(10, 1, 100, 100, pss=60)
+    proc.put(11, 10, 100, 100, pss=60, faults=(1, 0))
+    peak = PolledPeak(ProcessTree(10, proc.root))
+    peak.take()
+    proc.drop(11)
+    for pid, now, (own, waited) in others:
+        proc.put(pid, 10, now, 100, pss=60, faults=(own + 1, waited))
 
-    assert f"{tmp_path}: it does not count memory" == create_cgroup(42)
-    assert [] == list(tmp_path.iterdir())
-
-
-@pytest.fixture
-def real_cgroup() -> Iterator[tuple[HeldCommand, Cgroup]]:
-    with HeldCommand(command("bytearray(100 << 20)")) as held:
-        found = create_cgroup(held.pid)
-        if isinstance(found, str):
-            pytest.skip(f"no cgroup may be made here: {found}")
-        yield held, found
-    found.remove()
+    assert (120 * 1024, high * 1024) == peak.take()
 
 
-def test_kernel_counts_the_command(real_cgroup: tuple[HeldCommand, Cgroup]) -> None:
-    held, group = real_cgroup
-    group.read_and_reset()
-    held.release()
-    held.wait()
+def test_faults_of_a_process_that_was_waited_for_are_its_parents(proc: FakeProc) -> None:
+    proc.put(10, 1, 100, 100, pss=60)
+    proc.put(11, 10, 100, 100, pss=60, faults=(20, 0))
+    peak = PolledPeak(ProcessTree(10, proc.root))
+    peak.take()
+    proc.drop(11)
+    proc.put(10, 1, 100, 100, faults=(0, 25))
 
-    assert 100 * MIB < group.read_and_reset() < 150 * MIB
-    assert 0 == held.reap()
+    assert (100 * 1024, (120 + PAGES) * 1024) == peak.take()
+
+
+# Takes 150 MiB; a child waits WAIT seconds, writes them all, which copies them, and ends HOLD seconds later.
+COPYING = """
+import os, time
+a = bytearray(150 << 20)
+a[::4096] = b"x" * len(a[::4096])
+if not os.fork():
+    time.sleep(WAIT)
+    a[::4096] = b"y" * len(a[::4096])
+    time.sleep(HOLD)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("wait", [0, 0.03, 0.2])
+@pytest.mark.parametrize("hold", [0, 0.2])
+def test_pages_that_are_copied_when_they_are_written_are_in_the_bar(wait: float, hold: float) -> None:
+    reading = measure(COPYING.replace("WAIT", str(wait)).replace("HOLD", str(hold)))["memory_host"]
+
+    assert 300 * MIB < reading.value + reading.uncertainty
+    assert reading.value - reading.uncertainty < 340 * MIB
 
 
 def test_readings_and_gaps_are_all_there() -> None:
