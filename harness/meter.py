@@ -93,7 +93,8 @@ class StackedMeter:
 # `carbon_intensity` [g/kWh], `pid` of a process to be metered with its children in place of this one), each absent
 # unless given, it finds "sampler", the process's `harness.measuring.sampler.Sampler`, and "intensity_at", which asks
 # the plugins for `harness_carbon_intensity(location, when)`. With `pid` comes "ended_usage": it gives that process's
-# `resource.struct_rusage` once it has ended, else None, and is not to be called before the last edge is taken.
+# `resource.struct_rusage` once it has ended, else None, with what its orphans used that this process waited for before;
+# it is not to be called before the last edge is taken.
 MeterFactory = Callable[[Mapping[str, Any]], Meter]
 
 
