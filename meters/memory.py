@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from attrs import define, frozen
 
 from harness.hookspecs import hookimpl
 from harness.meter import Meter, Readings
+from harness.meters.linked_marks import stretches
 from harness.records import Missing, Reading
 
 _RESOURCES = ("memory_host", "memory_cuda", "memory_cuda_reserved")
@@ -112,9 +113,9 @@ class MemoryMeter:
         return mark
 
     def between(self, start: MemoryMark, stop: MemoryMark, /) -> Readings:
-        stretches = list(_stretches(start, stop))
-        yield from self._host_readings(stretches)
-        yield from _cuda_readings(stretches)
+        ends = list(stretches(start, stop))
+        yield from self._host_readings(ends)
+        yield from _cuda_readings(ends)
 
     def _host_readings(self, stretches: list[MemoryMark]) -> Readings:
         peaks = [mark.host for mark in stretches if isinstance(mark.host, int)]
@@ -126,16 +127,6 @@ class MemoryMeter:
 
     def close(self) -> None:
         self._host.close()
-
-
-def _stretches(start: MemoryMark, stop: MemoryMark) -> Iterator[MemoryMark]:
-    """Yield the marks that end a stretch of the window: those after *start*, up to *stop*."""
-    mark: MemoryMark | None = start
-    while mark is not stop:
-        mark = mark.next if mark is not None else None
-        if mark is None:
-            raise ValueError("the marks are not two of this meter in their order")
-        yield mark
 
 
 def _loaded_torch() -> ModuleType | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define
@@ -13,6 +13,7 @@ from attrs import define
 from harness.measuring.sampler import Sampler
 from harness.meter import Readings
 from harness.meters.cgroup import Cgroup, create_cgroup
+from harness.meters.linked_marks import stretches
 from harness.meters.polled_peak import SHARE, PolledPeak
 from harness.meters.process_tree import ProcessTree
 from harness.records import Missing, Reading
@@ -89,8 +90,8 @@ class MemoryTreeMeter:
         return mark
 
     def between(self, start: TreeMark, stop: TreeMark, /) -> Readings:
-        stretches = list(_stretches(start, stop))
-        yield self._of_cgroup(stretches) if self._cgroup is not None else self._of_looks(start, stretches)
+        ends = list(stretches(start, stop))
+        yield self._of_cgroup(ends) if self._cgroup is not None else self._of_looks(start, ends)
         yield from (Missing(name, _ELSEWHERE) for name in ("memory_cuda", "memory_cuda_reserved"))
 
     def close(self) -> None:
@@ -136,16 +137,6 @@ class MemoryTreeMeter:
         if not self._tree.is_held():
             self._delay = min(self._delay * _SLOWER, PERIOD_SECONDS)
         return max(self._delay, (time.perf_counter() - begun) / SHARE if self._delay == PERIOD_SECONDS else 0.0)
-
-
-def _stretches(start: TreeMark, stop: TreeMark) -> Iterator[TreeMark]:
-    """Yield the marks that end a stretch of the window: those after *start*, up to *stop*."""
-    mark: TreeMark | None = start
-    while mark is not stop:
-        mark = mark.next if mark is not None else None
-        if mark is None:
-            raise ValueError("the marks are not two of this meter in their order")
-        yield mark
 
 
 def _count_uncertainty() -> float:
