@@ -19,6 +19,8 @@ ACCURACY = 0.05
 LONGEST_STEP = 0.12
 # For moments a card takes more than its limit.
 _OVER_LIMIT = 1.5
+# More than any card or module takes: for those that do not tell their limit.
+_ANY_WATTS = 3000.0
 _COUNTER_RESOLUTION = 1e-3
 
 
@@ -56,7 +58,7 @@ class Scale:
 
     def most_watts(self) -> float:
         """Return what the card takes at the most [W]."""
-        return _OVER_LIMIT * self.limit_watts if self.limit_watts else float("inf")
+        return _OVER_LIMIT * self.limit_watts if self.limit_watts else _ANY_WATTS
 
 
 @frozen
@@ -175,7 +177,7 @@ def _after_tick(lead: Lead, at: Sample, scale: Scale) -> Placed:
         return Placed(at.joules + used, doubt * lead.since.first.watts + lead.since.doubt(scale))
 
     used = (lead.watts if scale.power == "averaged" else lead.since.last.watts) * age
-    most = min(scale.most_watts(), 1e6) * (age + doubt)
+    most = scale.most_watts() * (age + doubt)
     return Placed(at.joules + used, max(used, most - used))
 
 

@@ -107,6 +107,23 @@ def test_sharp_bar_is_under_3_percent_at_5_seconds(sensor: str, step: float) -> 
     assert simulated.median_bar(simulated.windows(card, 5.053, 100)) < 0.03
 
 
+def test_card_that_does_not_tell_its_limit_has_bars_that_hold() -> None:
+    card = simulated.SimulatedCard(simulated.training_load, 9, averaged=True)
+    card.limit_watts = None
+    found = simulated.windows(card, 5.053, 100)
+
+    assert 0.99 <= simulated.inside(found)
+    assert simulated.median_bar(found) < 0.05
+
+
+@pytest.mark.parametrize("seconds", [0.005, 0.05])
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_windows_shorter_than_a_step_are_inside_their_bars(seconds: float, sensor: str) -> None:
+    card = simulated.SimulatedCard(simulated.training_load, 13, **SENSORS[sensor])  # type: ignore[arg-type]
+
+    assert 0.99 <= simulated.inside(simulated.windows(card, seconds, 200))
+
+
 @pytest.mark.parametrize(("step", "most"), [(0.02, 0.003), (0.1, 0.01)])
 def test_sharp_error_of_short_windows_is_that_of_the_samples(step: float, most: float) -> None:
     card = simulated.SimulatedCard(simulated.fake_load, 5, step=step)
