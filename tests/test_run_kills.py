@@ -34,6 +34,10 @@ def start(mark: str) -> subprocess.Popen[str]:
 
 
 def finished() -> set[str]:
+    """Return the trials that are done; a runner killed at its very start leaves a store without tables."""
+    if not STORE.stat().st_size:
+        return set()
+
     with open_reader(STORE) as reader:
         return {row["trial"] for row in reader.trials(accepted=True)}
 
