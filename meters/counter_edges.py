@@ -52,6 +52,11 @@ class Scale:
         return self.steps[1] if self.steps else LONGEST_STEP
 
     @property
+    def any_step(self) -> float:
+        """The longest that one step may be which was not among those seen [s]: some cards' are not regular."""
+        return max(self.longest_step, LONGEST_STEP)
+
+    @property
     def middle_step(self) -> float:
         """The usual step: `steps` leave room above the longest one seen, so their middle lies above it."""
         return self.usual_step or (sum(self.steps) / 2 if self.steps else LONGEST_STEP)
@@ -142,6 +147,26 @@ def tick_time(old: Sample, new: Sample) -> tuple[float, float]:
     return (first + last) / 2, max(0.0, last - first) / 2
 
 
+def stands_still(start: Sample, stop: Sample, scale: Scale) -> bool:
+    """Say whether the counter should have moved between two samples and did not: then it tells nothing."""
+    takes_power = max(start.watts, stop.watts) > 0
+    return takes_power and start.joules == stop.joules and stop.time - start.time > 2 * scale.any_step
+
+
+def step_by_power(lead: Lead, sample: Sample, refresh: float) -> tuple[float, float]:
+    """Return by how much power of the moment misses a step of the counter [J], and by how much it may.
+
+    *lead* is the tick that the step begins with, *sample* the first after it.
+    """
+    (first, early), (last, late) = tick_time(lead.before, lead.since.first), tick_time(lead.since.last, sample)
+    since, until = lead.since.first, lead.since.last
+    area = lead.since.area + since.watts * (since.time - first) + until.watts * (last - until.time)
+    swing = abs(since.watts - lead.before.watts) + abs(until.watts - sample.watts)
+    most = max(since.watts, until.watts, lead.before.watts, sample.watts)
+    doubt = (early + late) * (most + swing) + lead.since.doubt(Scale(refresh=refresh)) + _COUNTER_RESOLUTION
+    return area - (sample.joules - until.joules), doubt
+
+
 def energy_between(start: Edge, stop: Edge, scale: Scale) -> Placed:
     """Return the energy from *start* to *stop* [J] with its error bar."""
     elapsed = stop.at.time - start.at.time
@@ -158,13 +183,22 @@ def place(edge: Edge, scale: Scale, mean_watts: float) -> Placed:
         placed.append(_after_tick(edge.lead, edge.at, scale))
     if edge.trail is not None and edge.trail.after is not None:
         placed.append(_before_tick(edge.trail, edge.trail.after, edge.at, scale))
-    return min(placed, key=lambda one: one.doubt) if placed else _within_step(edge.at, scale, mean_watts)
+    if placed:
+        return min(placed, key=lambda one: one.doubt)
+    return _within_step(edge.at, scale, mean_watts) if edge.trail is None else _before_no_tick(edge.trail, scale)
 
 
 def _within_step(at: Sample, scale: Scale, mean_watts: float) -> Placed:
-    """Place an edge anywhere in a step: half of it if that is known, at a power that may have been the window's."""
+    """Place an edge anywhere in a step: half of it if that is known, at any power up to the card's limit."""
     middle = scale.middle_step / 2 if scale.steps else 0.0
-    return Placed(at.joules + at.watts * middle, scale.longest_step * max(at.watts, mean_watts))
+    most = max(at.watts, mean_watts, scale.limit_watts or 0.0)
+    return Placed(at.joules + at.watts * middle, scale.longest_step * most)
+
+
+def _before_no_tick(trail: Trail, scale: Scale) -> Placed:
+    """Place an edge after which no tick was seen, although it was waited for: the step may be as long as that."""
+    step = max(scale.any_step, trail.until.last.time - trail.until.first.time)
+    return Placed(trail.until.first.joules, scale.most_watts() * step)
 
 
 def _after_tick(lead: Lead, at: Sample, scale: Scale) -> Placed:
@@ -172,9 +206,10 @@ def _after_tick(lead: Lead, at: Sample, scale: Scale) -> Placed:
     when, doubt = tick_time(lead.before, lead.since.first)
     age = max(0.0, at.time - when)
     if scale.power == "instantaneous":
-        since = lead.since.first.watts * (lead.since.first.time - when)
-        used = lead.since.area + since
-        return Placed(at.joules + used, doubt * lead.since.first.watts + lead.since.doubt(scale))
+        first, before = lead.since.first, lead.before
+        since = first.time - when
+        known = doubt * max(first.watts, before.watts) + since * abs(first.watts - before.watts)
+        return Placed(at.joules + lead.since.area + since * first.watts, known + lead.since.doubt(scale))
 
     used = (lead.watts if scale.power == "averaged" else lead.since.last.watts) * age
     most = scale.most_watts() * (age + doubt)
@@ -204,8 +239,9 @@ def _bounds(left: float, doubt: float, tick: float, gap: float, scale: Scale) ->
     All of it may have been used on either side of the edge, as far as the card can take it. Where the tick was seen in
     a *gap* longer than a step, there may have been several.
     """
-    most = max(scale.most_watts(), tick / scale.longest_step)
+    longest = scale.any_step
+    most = max(scale.most_watts(), tick / longest)
     highest = min(tick, most * (left + doubt))
     several = gap > (scale.steps[0] if scale.steps else 0.0)
-    before = scale.longest_step if several else max(0.0, scale.longest_step - left + doubt)
+    before = longest if several or left > longest else longest - left + doubt
     return min(highest, max(0.0, tick - most * before)), highest

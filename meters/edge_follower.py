@@ -61,7 +61,8 @@ class Follower:
         with self._lock:
             now = time.monotonic()
             samples = {id(one.gauge): _sample(one.gauge) for one in self._waiting}
-            left = [one for one in self._waiting if now < one.until and not _added(one.edge, samples[id(one.gauge)])]
+            # The sample first: one that was held up beyond the patience may well show the tick.
+            left = [one for one in self._waiting if not _added(one.edge, samples[id(one.gauge)]) and now < one.until]
             open_events = {id(one.sharp) for one in left}
             for one in self._waiting:
                 if id(one.sharp) not in open_events:

@@ -61,6 +61,7 @@ class NvmlMeter:
         self._uuids: dict[int, str] = {}
         self._sampling = False
         self._follower = Follower()
+        self._pid = 0
 
     def unavailable(self) -> str | None:
         reason = self._library.connect()
@@ -84,8 +85,12 @@ class NvmlMeter:
             self._library.disconnect()
             raise
         self._sampler = self._given_sampler or Sampler()
+        self._pid = os.getpid()
 
     def mark(self) -> NvmlMark:
+        if os.getpid() != self._pid:
+            # The thread that follows edges is not in the child, and a lock that it held stays held.
+            raise OSError("the meter was opened before this process was forked; open it in the child")
         if not self._sampling:
             self._begin_sampling()
         edges: dict[str, Edge | PowerEdge | str] = dict(self._lost)
@@ -138,6 +143,8 @@ class NvmlMeter:
         }
 
     def close(self) -> None:
+        if os.getpid() == self._pid:
+            self._follower.give_up()
         if self._given_sampler is None and self._sampler is not None:
             self._sampler.close()
         self._cards, self._lost, self._sampling = {}, {}, False

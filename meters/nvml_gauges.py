@@ -22,6 +22,8 @@ from harness.meters.counter_edges import (
     Stretch,
     Trail,
     energy_between,
+    stands_still,
+    step_by_power,
     tick_time,
 )
 from harness.meters.power_sensor import FRESH_SECONDS, PowerSensor
@@ -33,8 +35,10 @@ _YOUNG_SECONDS = 0.003
 # What was sampled before an edge belongs to it if the last sample is no older.
 _RECENT_SECONDS = 0.01
 # So many times between ticks make the step known, and later ones may be so much longer.
-_ENOUGH_STEPS = 3
+_ENOUGH_STEPS = 10
 _LONGER = 1.1
+# One in so many edges waits for two ticks although the step is known, since a card's steps may change.
+_RELEARN = 10
 
 
 class PowerCard(Protocol):
@@ -58,6 +62,7 @@ class CounterGauge:
         self._clock = clock
         self._settled = threading.local()
         self._steps: list[tuple[float, float]] = []
+        self._settlings = 0
         self.sensor = PowerSensor(card.averaged)
 
     def sample(self) -> Sample:
@@ -79,7 +84,8 @@ class CounterGauge:
     def settling(self) -> Settling:
         """Begin to watch the counter for the edge that this thread takes next."""
         self._settled.lead = None
-        return Settling(self)
+        self._settlings += 1
+        return Settling(self, ticks=1 if self.knows_step and self._settlings % _RELEARN else 2)
 
     def keep(self, lead: Lead) -> None:
         """Keep *lead* for the next edge of this thread."""
@@ -103,6 +109,8 @@ class CounterGauge:
         (first, early), (last, late) = tick_time(lead.before, lead.since.first), tick_time(lead.since.last, sample)
         if early + late < (last - first) / 4:
             self._steps = [*self._steps[-99:], (last - first - early - late, last - first + early + late)]
+            refresh = min(self.sensor.refresh or 0.0, FRESH_SECONDS)
+            self.sensor.check(*step_by_power(lead, sample, refresh))
 
     @property
     def knows_step(self) -> bool:
@@ -127,20 +135,24 @@ class CounterGauge:
         if stop.at.joules < start.at.joules:
             return "the card's counter began anew: its driver was loaded again, or the card reset"
         kind, refresh = self.sensor.kind, min(self.sensor.refresh or 0.0, FRESH_SECONDS)
-        return energy_between(start, stop, Scale(self.steps, kind, refresh, self._card.limit_watts, self.step))
+        scale = Scale(self.steps, kind, refresh, self._card.limit_watts, self.step)
+        if stands_still(start.at, stop.at, scale):
+            return f"the card's energy counter did not move, although the card takes {stop.at.watts:g} W"
+        return energy_between(start, stop, scale)
 
 
 class Settling:
     """Dense samples before an edge, from the counter's last tick on."""
 
-    def __init__(self, gauge: CounterGauge) -> None:
+    def __init__(self, gauge: CounterGauge, ticks: int) -> None:
         self._gauge = gauge
+        self._wanted = ticks
         self._last: Sample | None = None
         self._lead: Lead | None = None
         self._ticks = 0
 
     def step(self) -> bool:
-        """Take one sample; True once a tick is seen, or two while the counter's step is not well known."""
+        """Take one sample; True once all ticks are seen that are wanted."""
         sample, last = self._gauge.follow(), self._last
         self._last = sample
         if last is not None and sample.joules != last.joules:
@@ -153,7 +165,7 @@ class Settling:
             self._lead = Lead(last, Stretch(sample, sample), last.watts)
         if self._lead is not None:
             self._gauge.keep(self._lead)
-        return self._ticks >= (1 if self._gauge.knows_step else 2)
+        return self._ticks >= self._wanted
 
 
 def trailing(edge: Edge) -> Edge:

@@ -30,8 +30,13 @@ def training_load(time: float) -> float:
     return 80 * time + pulses(time, 320, 0.09, 0.15)
 
 
+def broken_load(time: float) -> float:
+    """Return the energy of work that stops and starts: 350 W for 0.11 s, and nothing at all for 0.12 s."""
+    return pulses(time, 350, 0.11, 0.23)
+
+
 class SimulatedCard:
-    """A card whose counter ticks every *step* seconds, give or take *jitter* of it.
+    """A card whose counter ticks every *step* seconds, give or take *jitter* of it; one tick in twenty takes *longer*.
 
     Its sensor is read every *refresh* seconds and gives the mean over *mean* seconds (0: always, and of that moment).
     """
@@ -45,6 +50,7 @@ class SimulatedCard:
         *,
         step: float = 0.1,
         jitter: float = 0.0,
+        longer: float | None = None,
         averaged: bool = False,
         refresh: float = 0.0,
         mean: float = 0.0,
@@ -52,7 +58,7 @@ class SimulatedCard:
         self._load, self.averaged, self._refresh, self._mean = load, averaged, refresh, mean
         self._random = random.Random(seed)
         self.now = 100 + self._random.random()
-        self._step, self._jitter = step, jitter
+        self._step, self._jitter, self._longer = step, jitter, longer
         self._ticks = [self.now - step]
 
     def true_joules(self, time: float) -> float:
@@ -60,9 +66,14 @@ class SimulatedCard:
 
     def joules(self) -> float:
         while self._ticks[-1] <= self.now:
-            self._ticks.append(self._ticks[-1] + self._step * (1 + self._random.uniform(-self._jitter, self._jitter)))
+            self._ticks.append(self._ticks[-1] + self._next_step())
         last = self._ticks[bisect.bisect_right(self._ticks, self.now) - 1]
         return math.floor(self._load(last) * 1e3) / 1e3
+
+    def _next_step(self) -> float:
+        if self._longer and self._random.random() < 0.05:
+            return self._longer
+        return self._step * (1 + self._random.uniform(-self._jitter, self._jitter))
 
     def watts(self) -> float:
         if self.averaged:
@@ -96,10 +107,16 @@ def windows(card: SimulatedCard, seconds: float, count: int, *, sharp: bool = Tr
     return found
 
 
-def _counted(gauge: CounterGauge, card: SimulatedCard, seconds: float, sharp: bool) -> tuple[Placed, float]:
+def settle(gauge: CounterGauge, card: SimulatedCard) -> None:
+    """Watch the counter as before the edge of a sharp window."""
     settling = gauge.settling()
-    while sharp and not settling.step():
+    while not settling.step():
         card.wait()
+
+
+def _counted(gauge: CounterGauge, card: SimulatedCard, seconds: float, sharp: bool) -> tuple[Placed, float]:
+    if sharp:
+        settle(gauge, card)
     card.pass_time(3e-5)
     edges: list[Any] = []
     times = []

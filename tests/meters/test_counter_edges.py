@@ -7,8 +7,21 @@ from collections.abc import Callable
 import pytest
 import simulated
 
-from harness.meters.counter_edges import Edge, Lead, Sample, Scale, Stretch, Trail, energy_between, place, tick_time
-from harness.meters.power_sensor import Kind, PowerSensor
+from harness.meters.counter_edges import (
+    LONGEST_STEP,
+    Edge,
+    Lead,
+    Placed,
+    Sample,
+    Scale,
+    Stretch,
+    Trail,
+    energy_between,
+    place,
+    stands_still,
+    tick_time,
+)
+from harness.meters.power_sensor import Kind
 
 KNOWN = Scale((0.1, 0.1), "instantaneous", 0.0, 400)
 
@@ -76,7 +89,39 @@ def test_step_that_was_never_seen_is_taken_for_the_longest_and_shifts_nothing() 
     assert placed.doubt >= 0.1 * 200
 
 
-LOADS = [simulated.fake_load, simulated.training_load]
+def test_power_that_differs_across_a_tick_widens_the_bar_by_what_lies_between_its_samples() -> None:
+    def doubt(before: float, first: float) -> float:
+        lead = Lead(Sample(0.99, 90, before), Stretch(*[Sample(1.01, 100, first)] * 2), before)
+        return place(Edge(Sample(1.01, 100, first), lead), KNOWN, 0).doubt
+
+    assert doubt(300, 300) == pytest.approx(0.01 * 300)
+    assert doubt(300, 60) == doubt(60, 300) == pytest.approx(0.01 * 300 + 0.01 * 240)
+
+
+@pytest.mark.parametrize("power", ["averaged", "unproven"])
+def test_step_longer_than_any_seen_leaves_all_of_the_tick_in_doubt(power: Kind) -> None:
+    at = Sample(1.0, 100, 100)
+    trail = Trail(Stretch(at, at), Sample(1.08, 130, 100))
+    placed = place(Edge(at, None, trail), Scale((0.02, 0.022), power, 0.0, 400, 0.02), 0)
+
+    assert placed.joules - placed.doubt <= 100
+    assert placed.joules + placed.doubt >= 130
+
+
+def test_edge_after_which_no_tick_came_may_lie_anywhere_in_so_long_a_step() -> None:
+    at = Sample(1.0, 100, 300)
+    trail = Trail(Stretch(at, at).plus(Sample(1.25, 100, 300)))
+
+    assert Placed(100, 600 * 0.25) == place(Edge(at, None, trail), KNOWN, 0)
+    assert 600 * LONGEST_STEP == place(Edge(at, None, Trail(Stretch(at, at))), KNOWN, 0).doubt
+
+
+@pytest.mark.parametrize(("seconds", "watts", "still"), [(0.25, 300, True), (0.23, 300, False), (0.25, 0, False)])
+def test_counter_that_should_have_moved_stands_still(seconds: float, watts: float, still: bool) -> None:
+    assert still == stands_still(Sample(1, 100, watts), Sample(1 + seconds, 100, watts), KNOWN)
+
+
+LOADS = [simulated.fake_load, simulated.training_load, simulated.broken_load]
 SENSORS = {
     "instantaneous": {},
     "averaged": {"averaged": True},
@@ -86,10 +131,10 @@ SENSORS = {
 }
 
 
-@pytest.mark.parametrize("load", LOADS, ids=["fake", "training"])
+@pytest.mark.parametrize("load", LOADS, ids=["fake", "training", "broken"])
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("step", [0.02, 0.1])
-@pytest.mark.parametrize("jitter", [0.0, 0.1])
+@pytest.mark.parametrize("jitter", [0.0, 0.1, 0.4])
 @pytest.mark.parametrize("sharp", [True, False], ids=["sharp", "unsharp"])
 def test_truth_is_inside_the_bar_of_99_in_100_windows(
     load: Callable[[float], float], sensor: str, step: float, jitter: float, sharp: bool
@@ -97,6 +142,24 @@ def test_truth_is_inside_the_bar_of_99_in_100_windows(
     for seconds in (0.213, 1.037):
         card = simulated.SimulatedCard(load, 7, step=step, jitter=jitter, **SENSORS[sensor])  # type: ignore[arg-type]
         assert 0.99 <= simulated.inside(simulated.windows(card, seconds, 200, sharp=sharp))
+
+
+TICKS = {
+    "one in twenty is long": {"step": 0.02, "longer": 0.1},
+    "any from 20 to 100 ms": {"step": 0.06, "jitter": 0.66},
+}
+
+
+@pytest.mark.parametrize("load", LOADS, ids=["fake", "training", "broken"])
+@pytest.mark.parametrize("sensor", SENSORS)
+@pytest.mark.parametrize("ticks", TICKS)
+@pytest.mark.parametrize("seconds", [0.213, 1.037])
+def test_truth_is_inside_the_bar_though_ticks_are_not_regular(
+    load: Callable[[float], float], sensor: str, ticks: str, seconds: float
+) -> None:
+    for seed in (7, 8, 9):
+        card = simulated.SimulatedCard(load, seed, **TICKS[ticks], **SENSORS[sensor])  # type: ignore[arg-type]
+        assert 0.99 <= simulated.inside(simulated.windows(card, seconds, 200))
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
@@ -131,37 +194,10 @@ def test_sharp_error_of_short_windows_is_that_of_the_samples(step: float, most: 
     assert simulated.median_error(simulated.windows(card, 0.213, 200)) < most
 
 
-@pytest.mark.parametrize("load", LOADS, ids=["fake", "training"])
+@pytest.mark.parametrize("load", LOADS, ids=["fake", "training", "broken"])
 @pytest.mark.parametrize("averaged", [True, False])
 @pytest.mark.parametrize("seconds", [0.03, 0.213, 5.053])
 def test_sampled_power_is_inside_its_bar(load: Callable[[float], float], averaged: bool, seconds: float) -> None:
     card = simulated.SimulatedCard(load, 11, averaged=averaged)
 
     assert 0.99 <= simulated.inside(simulated.sampled_windows(card, seconds, 0.05, 200))
-
-
-@pytest.mark.parametrize(
-    ("every", "kind"), [(0.0005, "instantaneous"), (0.02, "averaged"), (0.1, "averaged"), (10.0, "unproven")]
-)
-def test_sensor_is_known_by_how_often_its_readings_change(every: float, kind: Kind) -> None:
-    sensor = PowerSensor(averaged=False)
-    for number in range(1000):
-        sensor.observe(number * 0.0005, number * 0.0005 // every)
-
-    assert kind == sensor.kind
-
-
-def test_load_that_jumps_now_and_then_proves_nothing_of_the_sensor() -> None:
-    sensor = PowerSensor(averaged=False)
-    for number in range(4000):
-        sensor.observe(number * 0.0005, 300.0 if number * 0.0005 % 0.7 < 0.4 else 60.0)
-
-    assert "unproven" == sensor.kind
-
-
-def test_what_lies_between_runs_of_samples_is_no_interval() -> None:
-    sensor = PowerSensor(averaged=False)
-    for number in range(10):
-        sensor.observe(number * 0.3, float(number))
-
-    assert sensor.refresh is None

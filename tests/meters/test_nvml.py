@@ -264,6 +264,32 @@ def test_counter_that_begins_anew_is_missing(tmp_path: Path) -> None:
     assert "began anew" in window.missing[0].reason
 
 
+def test_counter_that_stands_still_is_missing_and_not_zero(tmp_path: Path) -> None:
+    with metered(tmp_path, fake.card(step_ms=1_000_000)) as stack, stack.window() as window:
+        time.sleep(0.3)
+
+    assert "counter did not move" in window.missing[0].reason
+
+
+def test_window_over_which_no_tick_is_seen_has_a_bar_that_holds_all_the_card_can_take(tmp_path: Path) -> None:
+    with metered(tmp_path, fake.card(step_ms=1_000_000)) as stack, stack.window(sharp=True) as window:
+        time.sleep(0.1)
+
+    assert is_inside(window)
+
+
+def test_meter_that_is_closed_keeps_no_edge_waiting(tmp_path: Path) -> None:
+    with fake.loaded(tmp_path, fake.card(step_ms=1_000_000)):
+        meter = NvmlMeter({})
+        meter.open()
+        mark = meter.mark()
+        meter.sharpen(mark)
+        meter.close()
+
+    assert mark.sharp is not None
+    assert mark.sharp.is_set()
+
+
 def test_power_that_is_read_seldom_is_told_from_power_that_is_not(tmp_path: Path) -> None:
     kinds = []
     for about in ({}, {"sensor_ms": 20, "mean_ms": 20}):
@@ -389,3 +415,26 @@ def test_child_after_a_fork_opens_its_own(tmp_path: Path) -> None:
     environ = fake.environment(tmp_path, fake.card(), inherited=os.environ | {"PYTHONWARNINGS": "ignore"})
 
     subprocess.run([sys.executable, "-c", program], env=environ, check=True, timeout=60)
+
+
+def test_meter_opened_before_a_fork_is_missing_in_the_child_and_hangs_in_none(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from harness.measuring.stack import MeterStack\n"
+        "from harness.meter import StackedMeter\n"
+        "from harness.meters.nvml import NvmlMeter\n"
+        "stack = MeterStack()\n"
+        "stack.add([StackedMeter('nvml', NvmlMeter({'sampler': stack.sampler}), ('energy_gpu',))])\n"
+        "with stack.window(sharp=True): pass\n"
+        "pid = os.fork()\n"
+        "with stack.window(sharp=True) as window: pass\n"
+        "if not pid: print(window.missing[0].reason); sys.stdout.flush(); os._exit(0)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+        "assert window.readings\n"
+    )
+    environ = fake.environment(tmp_path, fake.card(), inherited=os.environ | {"PYTHONWARNINGS": "ignore"})
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, check=True, timeout=60, capture_output=True, text=True
+    )
+
+    assert "opened before this process was forked; open it in the child" in done.stdout
