@@ -10,6 +10,7 @@ import click
 from harness.cli import cli
 from harness.cli.standard_error import forgive_stderr
 from harness.errors import HarnessError
+from harness.interruption import ctrl_c_remembered
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     forgive_stderr()
     arguments, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(arguments, prog_name="harness", standalone_mode=False)
+        with ctrl_c_remembered():
+            code = cli.main(arguments, prog_name="harness", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except HarnessError as error:
         return _complain(error, debug)

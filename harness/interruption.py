@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a fact to be asked for, never an exception in the middle of a commit."""
+"""Ctrl-C, SIGTERM and SIGHUP as a fact to be asked for, never an exception in the middle of a commit.
+
+And Ctrl-C where it is an exception: told from a KeyboardInterrupt that a plugin raises of its own accord.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Stop:
         """Return a descriptor that is readable once the stop was asked for, for a selector."""
         return self._read
 
-    def ask(self, signum: int) -> None:
+    def ask(self, signum: int, frame: FrameType | None = None) -> None:
         """Ask to stop because of the signal *signum*."""
         self.signum = signum if self.signum is None else self.signum
         self.count += 1
@@ -56,6 +59,43 @@ def block_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
+class CtrlC:
+    """A handler of SIGINT that raises KeyboardInterrupt as Python's own does, and remembers that it did."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def ctrl_c_remembered() -> Iterator[None]:
+    """Have `is_ctrl_c` know the user's Ctrl-C from what a plugin raises, in the main thread of a program of ours."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    signal.signal(signal.SIGINT, CtrlC())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Say whether *error* is the user's Ctrl-C. Where nobody remembers it, every KeyboardInterrupt is taken for it."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, CtrlC):
+        return handler.came
+    return not isinstance(getattr(handler, "__self__", None), Stop)
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
     """Yield a `Stop` that SIGINT, SIGTERM and SIGHUP ask; the handlers before are put back afterwards.
@@ -64,14 +104,10 @@ def stop_on_signals() -> Iterator[Stop]:
     """
     stop = Stop()
     before: dict[int, Any] = {}
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        stop.ask(signum)
-
     if threading.current_thread() is threading.main_thread():
         # A signal that is ignored on purpose stays so (nohup ignores SIGHUP).
         heeded = [signum for signum in _SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
-        before = {signum: signal.signal(signum, ask) for signum in heeded}
+        before = {signum: signal.signal(signum, stop.ask) for signum in heeded}
     try:
         yield stop
     finally:

@@ -18,8 +18,11 @@ from attrs import define, field, frozen
 
 from harness import hookspecs
 from harness.errors import HarnessError, unknown
+from harness.interruption import is_ctrl_c
+from harness.plugin_checks import own_distribution, refuse_misspelt_hooks, refuse_newer, refuse_wrappers
 from harness.records import Event
-from harness.registry import MeterEntry, Registry
+from harness.registering import register_into
+from harness.registry import Registry
 from harness.specs import DatasetSpec, ModelSpec
 
 T = TypeVar("T")
@@ -51,8 +54,14 @@ class PluginChoice:
 
     @classmethod
     def from_environment(cls, wanted: Iterable[str] = (), denied: Iterable[str] = ()) -> PluginChoice:
-        """Return the choice, HARNESS_DISABLE_PLUGIN_AUTOLOAD heeded: then no entry point is loaded unless wanted."""
-        return cls(tuple(wanted), tuple(denied), autoload=not os.environ.get("HARNESS_DISABLE_PLUGIN_AUTOLOAD"))
+        """Return the choice with what the environment says.
+
+        HARNESS_PLUGINS names more plugins to load, with commas between; with HARNESS_DISABLE_PLUGIN_AUTOLOAD no entry
+        point is loaded unless wanted.
+        """
+        more = (name.strip() for name in os.environ.get("HARNESS_PLUGINS", "").split(","))
+        names = dict.fromkeys([*wanted, *(name for name in more if name)])
+        return cls(tuple(names), tuple(denied), autoload=not os.environ.get("HARNESS_DISABLE_PLUGIN_AUTOLOAD"))
 
 
 @frozen
@@ -138,7 +147,9 @@ class Plugins:
             hook = f"harness_register_{kind}"
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 brought: list[tuple[str, Any]] = []
-                self._guarded(implementation, hook, {"register": _register(kind, brought)}, ())
+                answer = self._guarded(implementation, hook, {"register": register_into(kind, brought)}, ())
+                if answer is not None and not brought and not isinstance(answer, _Raised):
+                    self.note(implementation.plugin_name, hook, f"gave {answer!r} in {hook}, and did not call register")
                 # Outside the guard: two plugins that offer one name are nobody's fault alone.
                 for name, value in brought:
                     getattr(self.registry, kind).add(name, implementation.plugin_name, value)
@@ -164,8 +175,8 @@ class Plugins:
         try:
             return implementation.function(**wanted)
         except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, *passing)):
-                raise  # the user's Ctrl-C, or a word to the user
+            if is_ctrl_c(error) or isinstance(error, passing):
+                raise
             self.note(implementation.plugin_name, hook, f"raised in {hook}: {type(error).__name__}: {error}")
             return _Raised()
 
@@ -185,14 +196,14 @@ def load_plugins(choice: PluginChoice | None = None, on_fault: Callable[[str], o
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(manager, on_fault=on_fault)
     for name, module in BUILT_IN.items():
-        _load(plugins, choice, name, _own_distribution(), partial(importlib.import_module, module))
+        _load(plugins, choice, name, own_distribution(), partial(importlib.import_module, module))
     _load_entry_points(plugins, choice)
     for name in choice.wanted:
         _require(plugins, choice, name)
     for name in choice.denied:
         if name not in plugins.known:
             raise unknown("plugin", name, plugins.known, "`harness list plugins` shows them")
-    _refuse_misspelt_hooks(manager)
+    refuse_misspelt_hooks(manager)
     plugins.registry.resolve_model = lambda name: plugins.call_first("harness_resolve_model", ModelSpec, name=name)
     plugins.registry.resolve_dataset = lambda name: plugins.call_first(
         "harness_resolve_dataset", DatasetSpec, name=name
@@ -239,81 +250,21 @@ def _load(
 
     plugins.known[name] = Plugin(name, *distribution)
     try:
-        plugins.manager.register(load(), name=name)
-        _refuse_wrappers(plugins.manager, name)
-    except KeyboardInterrupt:
-        raise  # the user's Ctrl-C
+        plugin = load()
+        refuse_newer(plugins.manager, plugin, distribution[0])
+        plugins.manager.register(plugin, name=name)
+        refuse_wrappers(plugins.manager, name)
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         if plugins.manager.has_plugin(name):
             plugins.manager.unregister(name=name)
-        lines = str(error).strip().splitlines() or [""]
-        reason = f"{type(error).__name__}: {lines[-1]}"
+        reason = _last_line(error)
         plugins.known[name] = Plugin(name, *distribution, reason)
         if name not in choice.wanted:
             plugins.add_fault(f"plugin {plugins.known[name]} cannot be loaded: {reason}; the rest is used without it")
 
 
-def _refuse_wrappers(manager: pluggy.PluginManager, name: str) -> None:
-    """Raise TypeError for a hook wrapper: each plugin is called on its own, so there is nothing to wrap."""
-    for caller in manager.get_hookcallers(manager.get_plugin(name)) or ():
-        for implementation in caller.get_hookimpls():
-            if implementation.plugin_name == name and (implementation.hookwrapper or implementation.wrapper):
-                raise TypeError(f"{caller.name} is a hook wrapper, which the harness does not call")
-
-
-def _refuse_misspelt_hooks(manager: pluggy.PluginManager) -> None:
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        name = manager.get_name(error.plugin) or "?"
-        raise HarnessError(
-            f"plugin {name!r} has a hook that the harness does not know: {str(error).splitlines()[0]}; "
-            f"correct its name, or leave the plugin out with --no-plugin {name}"
-        ) from error
-
-
-def _own_distribution() -> tuple[str, str]:
-    from harness import __version__
-
-    return "pepr-harness", __version__
-
-
-def _register(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., None]:
-    """Return the `register` of a hook: it checks what it is given and puts (name, value) into *brought*."""
-
-    def meter(
-        name: str,
-        factory: Callable[..., Any],
-        resources: Iterable[str] = (),
-        options: Iterable[str] = (),
-        estimated: bool = False,
-    ) -> None:
-        for argument, names in (("resources", resources), ("options", options)):
-            if isinstance(names, str):
-                raise TypeError(f"{argument} is a tuple of names, not {names!r}; write ({names!r},)")
-        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources), tuple(options), estimated)))
-
-    def spec(value: Any) -> None:
-        if not isinstance(value, _SPECS[kind]):
-            raise TypeError(f"register() takes a {_SPECS[kind].__name__}, not {value!r}")
-        brought.append((value.name, value))
-
-    def named(name: str, value: Callable[..., Any]) -> None:
-        brought.append((_named(name), _callable(value)))
-
-    return meter if kind == "meters" else spec if kind in _SPECS else named
-
-
-_SPECS: dict[str, type[ModelSpec] | type[DatasetSpec]] = {"models": ModelSpec, "datasets": DatasetSpec}
-
-
-def _named(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"a name is text, not {name!r}")
-    return name
-
-
-def _callable(value: Callable[..., Any]) -> Callable[..., Any]:
-    if not callable(value):
-        raise TypeError(f"register() takes something that can be called, not {value!r}")
-    return value
+def _last_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[-1]}"

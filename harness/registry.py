@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from attrs import Factory, define, field, frozen
 
 from harness.errors import HarnessError, unknown
+from harness.interruption import is_ctrl_c
 from harness.meter import Meter, MeterFactory, StackedMeter
 from harness.specs import DatasetSpec, ModelSpec
 
@@ -167,9 +168,9 @@ class Registry:
         try:
             meter: Meter = self.meters.get(name).factory(self._with_hook(options))
             return meter.unavailable()
-        except KeyboardInterrupt:
-            raise  # the user's Ctrl-C
         except BaseException as error:
+            if is_ctrl_c(error):
+                raise
             return f"{type(error).__name__}: {error}"
 
     def _with_hook(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:

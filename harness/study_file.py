@@ -19,6 +19,8 @@ else:
 
 # What a TOML value may be, for each kind of option; numbers may be whole where fractions are allowed.
 _KINDS: Mapping[str, tuple[type, ...]] = {"text": (str,), "whole": (int,), "number": (int, float), "flag": (bool,)}
+# The keys of the table [plugins] -> the options that they stand for.
+_OF_PLUGINS = {"load": "plugin", "deny": "no_plugin"}
 
 
 @frozen
@@ -32,15 +34,41 @@ class Option:
 def parse_study(text: str, path: str, options: Mapping[str, Option]) -> dict[str, Any]:
     """Return the options in *text* by their Python names: `batch-size = 16` gives `{"batch_size": 16}`.
 
-    A single value may stand for a list of one. Raises HarnessError with file, line and the nearest key for anything
-    else than *options* of their kinds.
+    A single value may stand for a list of one. The table `[plugins]` has `load` and `deny`, which stand for the options
+    `plugin` and `no-plugin`. Raises HarnessError with file, line and the nearest key for anything else than *options*
+    of their kinds.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{path}: not TOML: {error}") from error
 
-    return dict(_option(key, value, f"{path}, line {_line_of(key, text)}", options) for key, value in document.items())
+    plugins = document.pop("plugins", {})
+    if not isinstance(plugins, dict):
+        raise HarnessError(
+            f"{path}, line {_line_of('plugins', text)}: 'plugins' is a table: [plugins], then deny = [...]"
+        )
+    found = [
+        *(_option(key, value, f"{path}, line {_line_of(key, text)}", options) for key, value in document.items()),
+        *(_of_plugins(key, value, f"{path}, line {_line_of(key, text)}") for key, value in plugins.items()),
+    ]
+    _refuse_twice([name for name, _ in found], path)
+    return dict(found)
+
+
+def _of_plugins(key: str, value: Any, where: str) -> tuple[str, Any]:
+    """Return the option that *key* of the table `[plugins]` stands for."""
+    if key not in _OF_PLUGINS:
+        raise HarnessError(f"{where}: unknown key {key!r} in [plugins]; it has {' and '.join(_OF_PLUGINS)}")
+
+    _, values = _option(key, value, where, {key: Option("text", repeatable=True)})
+    return _OF_PLUGINS[key], values
+
+
+def _refuse_twice(names: list[str], path: str) -> None:
+    for key, name in _OF_PLUGINS.items():
+        if names.count(name) > 1:
+            raise HarnessError(f"{path}: {name.replace('_', '-')!r} says the same as {key!r} in [plugins]; keep one")
 
 
 def _option(key: str, value: Any, where: str, options: Mapping[str, Option]) -> tuple[str, Any]:

@@ -67,7 +67,7 @@ def test_installed_plugin_registers_its_meter(install: Install) -> None:
         ("def f(:", "SyntaxError"),
         (
             "from harness.hookspecs import hookimpl\n@hookimpl\ndef harness_register_meters(wrong): ...",
-            "PluginValidationError",
+            "harness_register_meters wants wrong, which pepr-harness",
         ),
     ],
     ids=["import error", "exit", "syntax error", "wrong argument"],

@@ -165,5 +165,26 @@ def test_wrong_study_file_is_one_line_with_its_place(text: str, message: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_table_of_plugins_says_what_to_load_and_to_deny() -> None:
+    text = 'epochs = 3\n[plugins]\nload = "mine"\ndeny = ["a", "b"]\n'
+
+    expected = {"epochs": 3, "plugin": ["mine"], "no_plugin": ["a", "b"]}
+    assert expected == parse_study(text, "s.toml", OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[plugins]\ndenied = []", "s.toml, line 2: unknown key 'denied' in \\[plugins\\]; it has load and deny"),
+        ("plugins = 3", "s.toml, line 1: 'plugins' is a table"),
+        ("[plugins]\ndeny = [1]", "s.toml, line 2: 'deny' must be text in quotes, is 1"),
+        ('no-plugin = "a"\n[plugins]\ndeny = "b"', "'no-plugin' says the same as 'deny' in \\[plugins\\]; keep one"),
+    ],
+)
+def test_wrong_table_of_plugins_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(HarnessError, match=message):
+        parse_study(text, "s.toml", OPTIONS | {"no_plugin": Option("text", repeatable=True)})
+
+
 def test_windows_line_ends_are_no_matter() -> None:
     assert {"epochs": 3, "lr": 0.1} == parse_study("epochs = 3\r\nlr = 0.1\r\n", "s.toml", OPTIONS)

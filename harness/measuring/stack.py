@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from harness.interruption import is_ctrl_c
 from harness.measuring.sampler import Sampler, quick_turns
 from harness.measuring.watchdog import HANG_SECONDS, Watchdog
 from harness.measuring.window import EdgeKind, Marks, Window
@@ -197,9 +198,9 @@ class MeterStack:
         self._dog.begin(f"meter {stacked.name!r} in {operation}()", limit)
         try:
             return call()
-        except KeyboardInterrupt:
-            raise  # the user's Ctrl-C
         except BaseException as error:
+            if is_ctrl_c(error):
+                raise
             return _Fault(f"{operation}() raised {type(error).__name__}: {error}")
         finally:
             self._dog.end()

@@ -23,7 +23,7 @@ from multiprocessing import util
 from pathlib import Path
 from typing import NoReturn
 
-from harness.interruption import block_signals
+from harness.interruption import CtrlC, block_signals
 
 Send = Callable[[bytes], None]
 
@@ -152,7 +152,7 @@ def _settle(channel: socket.socket, parent: int) -> None:
     die_with_parent(parent)
     channel.set_inheritable(False)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, CtrlC())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # As multiprocessing does: the parent's exit handlers are the parent's (they may delete its files).

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import DivergedError, HarnessError
 from harness.hookspecs import hookimpl
+from harness.interruption import is_ctrl_c
 from harness.measuring.baseline import BASELINE, net_energies
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window, overhead
@@ -205,7 +206,7 @@ def _status(error: BaseException) -> Failure:
         return "oom"
     if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
         return "oom"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    return "interrupted" if is_ctrl_c(error) else "failed"
 
 
 def _reason(error: BaseException) -> str:

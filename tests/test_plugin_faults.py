@@ -1,0 +1,153 @@
+"""Every hook of a plugin may raise anything, or answer nonsense: only the plugin's own part fails, and it is named."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import hookspecs
+from harness.__main__ import main
+from harness.cli import cli
+from harness.errors import HarnessError
+from harness.interruption import ctrl_c_remembered
+from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+from harness.records import Failed, Setting, Started, Trial
+from harness.workers import worker
+from harness.workers.executor import Job
+
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("harness_"))
+FAULTS = {
+    "exception": "raise ValueError('no good')",
+    "exit": "raise SystemExit(3)",
+    "interrupt": "raise KeyboardInterrupt",
+    "nonsense": "return 42",
+}
+NAMED = "'faulty' (dist-faulty 3.2)"
+
+
+@pytest.fixture(autouse=True)
+def remembered() -> Iterator[None]:
+    with ctrl_c_remembered():
+        yield
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Install a plugin of one hook with one fault."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setattr(worker, "_plugins", {})
+
+    def install(hook: str, fault: str) -> None:
+        arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+        code = f"from harness import hookimpl\n@hookimpl\ndef {hook}({arguments}):\n    {fault}\n"
+        (tmp_path / "faulty.py").write_text(code)
+        monkeypatch.delitem(sys.modules, "faulty", raising=False)
+        entry = EntryPoint("faulty", "faulty", "harness")
+        dist = SimpleNamespace(name="dist-faulty", version="3.2")
+        found = [SimpleNamespace(name="faulty", load=entry.load, dist=dist)]
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
+
+    return install
+
+
+def use(plugins: Plugins, hook: str) -> None:
+    """Have *hook* called, and see that what others bring is there all the same."""
+    if hook == "harness_resolve_model":
+        assert "timm:resnet18" == plugins.registry.model("timm:resnet18").name
+    elif hook == "harness_resolve_dataset":
+        with pytest.raises(HarnessError, match="unknown dataset 'folded:x'"):
+            plugins.registry.dataset("folded:x")
+    elif hook == "harness_carbon_intensity":
+        assert plugins.registry.intensity_at("DK", None) is not None
+        assert plugins.registry.intensity_at("DK", datetime.datetime.now(datetime.timezone.utc)) is not None
+    elif hook == "harness_trial_event":
+        plugins.tell(Started("t", 1, "fork"))
+    assert {"time", "nvml"} <= plugins.registry.meters.entries.keys()
+    assert {"digits"} <= plugins.registry.datasets.entries.keys()
+    assert {"local"} <= plugins.registry.executors.entries.keys()
+    assert {"pepr"} <= plugins.registry.scores.entries.keys()
+
+
+def test_there_is_a_hook_to_try() -> None:
+    assert len(HOOKS) >= 11
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("hook", [name for name in HOOKS if name not in ("harness_run_trial", "harness_add_commands")])
+def test_only_the_plugins_own_part_fails(faulty: Callable[[str, str], None], hook: str, fault: str) -> None:
+    faulty(hook, FAULTS[fault])
+    plugins = load_plugins(PluginChoice())
+    use(plugins, hook)
+
+    expected = 0 if (hook, fault) == ("harness_trial_event", "nonsense") else 1  # it has no answer to give
+    assert expected == len(plugins.faults)
+    assert all(NAMED in line and hook in line for line in plugins.faults)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_command_that_cannot_be_added_leaves_the_others(
+    faulty: Callable[[str, str], None],
+    fault: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faulty("harness_add_commands", FAULTS[fault])
+    monkeypatch.setattr(cli, "_asked", False)
+
+    assert 0 == main(["--help"])
+    out, err = capsys.readouterr()
+    assert "Fine-tune, meter and rank models." in out
+    assert (fault == "nonsense") == (NAMED not in err)  # it has no answer to give
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_trial_that_a_plugin_fails_is_one_failed_trial_with_its_name(
+    faulty: Callable[[str, str], None], fault: str
+) -> None:
+    faulty("harness_run_trial", FAULTS[fault])
+    told: list[object] = []
+    trial = Trial("resnet18", "digits", Setting())
+    worker.run_job(Job(trial=trial, meters=("time",), plugins=PluginChoice()), told.append)
+
+    (end,) = told
+    assert isinstance(end, Failed)
+    assert "failed" == end.status
+    assert NAMED in end.reason
+
+
+def test_ctrl_c_of_the_user_ends_what_a_plugin_does(faulty: Callable[[str, str], None]) -> None:
+    faulty("harness_register_meters", f"import os; os.kill({os.getpid()}, {int(signal.SIGINT)})")
+
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins(PluginChoice())
+
+
+def test_plugin_for_a_newer_harness_says_which_one_it_needs(
+    faulty: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    faulty("harness_trial_event", "...")
+    code = "from harness import hookimpl\n@hookimpl\ndef harness_trial_event(event, study, tries=3): ...\n"
+    (tmp_path / "faulty.py").write_text(code)
+    monkeypatch.setattr(
+        "importlib.metadata.requires", lambda name: ["attrs", "pepr-harness-extras>=1", "pepr-harness>=9.1"]
+    )
+
+    (fault,) = load_plugins(PluginChoice()).faults
+    assert "harness_trial_event wants study, which pepr-harness 0.1.0 does not give" in fault
+    assert "dist-faulty needs pepr-harness>=9.1" in fault
+
+
+def test_more_plugins_are_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_PLUGINS", "one, two,,")
+
+    assert ("zero", "one", "two") == PluginChoice.from_environment(("zero", "one")).wanted
