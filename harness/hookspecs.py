@@ -25,7 +25,7 @@ def harness_register_meters(register: Callable[..., None]) -> None:
     """Call `register(name, factory, resources=(...))` once for each meter; `factory(options)` gives the meter.
 
     `options=(...)` may name those options that change how it reads; `estimated=True` says that it models what others
-    count, so that "auto" takes it only where no counter works, and says so."""
+    count, so that "auto" takes it only where no counter works, and says so; `automatic=False` that it must be named."""
 
 
 @hookspec

@@ -36,6 +36,8 @@ BUILT_IN = {
     "time": "harness.meters.time",
     "memory": "harness.meters.memory",
     "carbon": "harness.meters.carbon",
+    "codecarbon": "harness.meters.codecarbon",
+    "zeus": "harness.meters.zeus",
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
     "local": "harness.plugins.local",

@@ -23,11 +23,13 @@ def register_into(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., No
         resources: Iterable[str] = (),
         options: Iterable[str] = (),
         estimated: bool = False,
+        automatic: bool = True,
     ) -> None:
         for argument, names in (("resources", resources), ("options", options)):
             if isinstance(names, str):
                 raise TypeError(f"{argument} is a tuple of names, not {names!r}; write ({names!r},)")
-        brought.append((_named(name), MeterEntry(_callable(factory), tuple(resources), tuple(options), estimated)))
+        entry = MeterEntry(_callable(factory), tuple(resources), tuple(options), estimated, automatic)
+        brought.append((_named(name), entry))
 
     def spec(value: Any) -> None:
         if not isinstance(value, _SPECS[kind]):

@@ -31,13 +31,15 @@ class Entry(Generic[T]):
 class MeterEntry:
     """How to make a meter, the resources it reads, and the names of the options that change how it reads them.
 
-    One that is `estimated` models what others count, and is said aloud where it stands in for them.
+    One that is `estimated` models what others count, and is said aloud where it stands in for them. One that is not
+    `automatic` is used only where it is named.
     """
 
     factory: MeterFactory
     resources: tuple[str, ...]
     options: tuple[str, ...] = ()
     estimated: bool = False
+    automatic: bool = True
 
 
 @define
@@ -133,12 +135,15 @@ class Registry:
     def automatic_meters(self, options: Mapping[str, Any] | None = None) -> tuple[list[str], dict[str, str]]:
         """Return the names of the meters that work here, and for each that is left out the reason.
 
-        A meter whose resources are all read by one before it is left out too.
+        A meter whose resources are all read by one before it is left out too; of those that have to be named nothing is
+        said.
         """
         chosen: list[str] = []
         left_out: dict[str, str] = {}
         covered: dict[str, str] = {}
         for name, entry in self.meters.entries.items():
+            if not entry.value.automatic:
+                continue
             reason = self.meter_unavailable(name, options) or _covered(entry.value.resources, covered)
             if reason is not None:
                 left_out[name] = reason
