@@ -13,8 +13,11 @@ from attrs import define, frozen
 
 from harness.meters.power_sensor import Kind
 
-# NVML's reference gives its power readings as right within 5 per cent.
+# NVIDIA gives power readings as right within 5 per cent (NVML's reference) or within 5 W (the manual of nvidia-smi).
 ACCURACY = 0.05
+ACCURACY_WATTS = 5.0
+# In a longer time between two samples power may have been anything: a thread that held them up was in one call into C.
+_BLIND_SECONDS = 0.003
 # NVIDIA's counters move every 20 to 100 ms, not quite regularly; so long may a step be that was not seen.
 LONGEST_STEP = 0.12
 # For moments a card takes more than its limit.
@@ -71,6 +74,7 @@ class Stretch:
     """Power over a run of samples: its `area` [J] by the trapezoid rule, and how far off that may be.
 
     Between two samples power may be that of either for most of the time: `rough` [J]; `jumps` [W] adds its changes up.
+    Where samples were held up it may be anything: `blind` seconds, in which `guessed` [J] of the area lie.
     """
 
     first: Sample
@@ -78,16 +82,29 @@ class Stretch:
     area: float = 0.0
     rough: float = 0.0
     jumps: float = 0.0
+    blind: float = 0.0
+    guessed: float = 0.0
 
     def plus(self, sample: Sample) -> Stretch:
         """Return the stretch with one sample more."""
         elapsed, jump = sample.time - self.last.time, abs(sample.watts - self.last.watts)
         area = elapsed * (self.last.watts + sample.watts) / 2
-        return Stretch(self.first, sample, self.area + area, self.rough + elapsed * jump / 2, self.jumps + jump)
+        is_blind = is_held_up(self.last, sample)
+        return Stretch(
+            self.first,
+            sample,
+            self.area + area,
+            self.rough + elapsed * jump / 2,
+            self.jumps + jump,
+            self.blind + (elapsed if is_blind else 0.0),
+            self.guessed + (area if is_blind else 0.0),
+        )
 
     def doubt(self, scale: Scale) -> float:
         """Return how far the area may be off [J] if each reading is of a moment up to the refresh before."""
-        return self.rough + scale.refresh * self.jumps + ACCURACY * self.area
+        accuracy = max(ACCURACY * self.area, ACCURACY_WATTS * (self.last.time - self.first.time))
+        blind = max(self.guessed, scale.most_watts() * self.blind - self.guessed)
+        return self.rough + scale.refresh * self.jumps + accuracy + blind
 
 
 @frozen
@@ -141,30 +158,46 @@ class Placed:
     doubt: float
 
 
+def is_held_up(old: Sample, new: Sample) -> bool:
+    """Say whether so much time may lie between two samples that they tell nothing of the power between."""
+    return new.time + new.doubt - (old.time - old.doubt) > _BLIND_SECONDS
+
+
 def tick_time(old: Sample, new: Sample) -> tuple[float, float]:
     """Return when the counter ticked between two samples [s], and how far off that may be."""
     first, last = old.time - old.doubt, new.time + new.doubt
     return (first + last) / 2, max(0.0, last - first) / 2
 
 
-def stands_still(start: Sample, stop: Sample, scale: Scale) -> bool:
-    """Say whether the counter should have moved between two samples and did not: then it tells nothing."""
-    takes_power = max(start.watts, stop.watts) > 0
-    return takes_power and start.joules == stop.joules and stop.time - start.time > 2 * scale.any_step
+def standstill(start: Edge, stop: Edge, scale: Scale) -> str | None:
+    """Return the reason if the counter should have moved and did not, within the window or after an edge: it is stuck.
+
+    None otherwise.
+    """
+    waits = [edge.trail.until for edge in (start, stop) if edge.trail is not None and edge.trail.after is None]
+    for first, last in [(start.at, stop.at), *((until.first, until.last) for until in waits)]:
+        watts, elapsed = max(first.watts, last.watts), last.time - first.time
+        if watts > 0 and first.joules == last.joules and elapsed > 2 * scale.any_step:
+            return f"the card's energy counter did not move for {elapsed:.2g} s, although the card takes {watts:.3g} W"
+    return None
 
 
-def step_by_power(lead: Lead, sample: Sample, refresh: float) -> tuple[float, float]:
+def step_by_power(lead: Lead, sample: Sample, refresh: float) -> tuple[float, float] | None:
     """Return by how much power of the moment misses a step of the counter [J], and by how much it may.
 
-    *lead* is the tick that the step begins with, *sample* the first after it.
+    *lead* is the tick that the step begins with, *sample* the first after it. None where samples were held up.
     """
-    (first, early), (last, late) = tick_time(lead.before, lead.since.first), tick_time(lead.since.last, sample)
-    since, until = lead.since.first, lead.since.last
-    area = lead.since.area + since.watts * (since.time - first) + until.watts * (last - until.time)
-    swing = abs(since.watts - lead.before.watts) + abs(until.watts - sample.watts)
-    most = max(since.watts, until.watts, lead.before.watts, sample.watts)
-    doubt = (early + late) * (most + swing) + lead.since.doubt(Scale(refresh=refresh)) + _COUNTER_RESOLUTION
-    return area - (sample.joules - until.joules), doubt
+    since = lead.since
+    if since.blind or is_held_up(lead.before, since.first) or is_held_up(since.last, sample):
+        return None
+
+    (first, early), (last, late) = tick_time(lead.before, since.first), tick_time(since.last, sample)
+    begun, left = since.first.time - first, last - since.last.time
+    scale = Scale(refresh=refresh)
+    area = since.area + since.first.watts * begun + since.last.watts * left
+    doubt = _around_tick(lead.before, since.first, early, begun, scale) + since.doubt(scale)
+    doubt += _around_tick(since.last, sample, late, left, scale) + _COUNTER_RESOLUTION
+    return area - (sample.joules - since.last.joules), doubt
 
 
 def energy_between(start: Edge, stop: Edge, scale: Scale) -> Placed:
@@ -192,7 +225,7 @@ def _within_step(at: Sample, scale: Scale, mean_watts: float) -> Placed:
     """Place an edge anywhere in a step: half of it if that is known, at any power up to the card's limit."""
     middle = scale.middle_step / 2 if scale.steps else 0.0
     most = max(at.watts, mean_watts, scale.limit_watts or 0.0)
-    return Placed(at.joules + at.watts * middle, scale.longest_step * most)
+    return Placed(at.joules + at.watts * middle, scale.any_step * most)
 
 
 def _before_no_tick(trail: Trail, scale: Scale) -> Placed:
@@ -206,9 +239,8 @@ def _after_tick(lead: Lead, at: Sample, scale: Scale) -> Placed:
     when, doubt = tick_time(lead.before, lead.since.first)
     age = max(0.0, at.time - when)
     if scale.power == "instantaneous":
-        first, before = lead.since.first, lead.before
-        since = first.time - when
-        known = doubt * max(first.watts, before.watts) + since * abs(first.watts - before.watts)
+        first, since = lead.since.first, lead.since.first.time - when
+        known = _around_tick(lead.before, first, doubt, since, scale)
         return Placed(at.joules + lead.since.area + since * first.watts, known + lead.since.doubt(scale))
 
     used = (lead.watts if scale.power == "averaged" else lead.since.last.watts) * age
@@ -228,9 +260,17 @@ def _before_tick(trail: Trail, after: Sample, at: Sample, scale: Scale) -> Place
     rest = min(max(rest, lowest), highest)
     rough = max(highest - rest, rest - lowest)
     if scale.power == "instantaneous":
-        known = doubt * max(trail.until.last.watts, after.watts) + trail.until.doubt(scale)
+        last = trail.until.last
+        known = _around_tick(last, after, doubt, when - last.time, scale) + trail.until.doubt(scale)
         rough = min(rough, known)
     return Placed(after.joules - rest, rough)
+
+
+def _around_tick(before: Sample, after: Sample, doubt: float, span: float, scale: Scale) -> float:
+    """Return how far off [J] the energy of a *span* [s] between a sample and a tick is, which came between two."""
+    if is_held_up(before, after):
+        return (doubt + span) * scale.most_watts()
+    return doubt * max(before.watts, after.watts) + span * abs(after.watts - before.watts)
 
 
 def _bounds(left: float, doubt: float, tick: float, gap: float, scale: Scale) -> tuple[float, float]:

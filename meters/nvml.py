@@ -26,7 +26,7 @@ from harness.records import SOURCES, Missing, Reading
 
 _RESOURCE = "energy_gpu"
 # A counter that has not ticked twice within this is left alone: 2 x 100 ms is the slowest known, and some more.
-_PATIENCE_SECONDS = 0.25
+_PATIENCE_SECONDS = 0.3
 _SAMPLE_SECONDS = 0.05
 _LONGEST_PERIOD = 60.0
 
@@ -100,6 +100,8 @@ class NvmlMeter:
 
     def settle(self) -> None:
         """Wait until every counter has ticked, so that the edge to come is placed by samples from there on."""
+        if os.getpid() != self._pid:
+            return
         settlings = [gauge.settling() for gauge in self._counters()]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with quick_turns:
@@ -111,6 +113,8 @@ class NvmlMeter:
 
     def sharpen(self, mark: NvmlMark, /) -> None:
         """Have each counter watched until its next tick after *mark*, by the sampler."""
+        if os.getpid() != self._pid:
+            return
         wanted = []
         for uuid, metered in self._cards.items():
             edge = mark.edges.get(uuid)

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from harness.meters.counter_edges import (
     ACCURACY,
+    ACCURACY_WATTS,
     LONGEST_STEP,
     Edge,
     Lead,
@@ -22,7 +23,7 @@ from harness.meters.counter_edges import (
     Stretch,
     Trail,
     energy_between,
-    stands_still,
+    standstill,
     step_by_power,
     tick_time,
 )
@@ -30,6 +31,8 @@ from harness.meters.power_sensor import FRESH_SECONDS, PowerSensor
 
 # NVML's averages are over so long.
 _AVERAGED_SECONDS = 1.0
+# Other readings are refreshed every 20 to 100 ms on many cards (arXiv 2312.02741).
+_LAG_SECONDS = 0.1
 # A tick this long before an edge, or longer, is not all that is wanted to place it.
 _YOUNG_SECONDS = 0.003
 # What was sampled before an edge belongs to it if the last sample is no older.
@@ -68,9 +71,9 @@ class CounterGauge:
     def sample(self) -> Sample:
         """Read counter and power once. Raises what the card raises."""
         begun = self._clock()
-        joules = self._card.joules()
+        joules, watts = self._card.joules(), self._card.watts()
         ended = self._clock()
-        return Sample((begun + ended) / 2, joules, self._card.watts(), (ended - begun) / 2)
+        return Sample((begun + ended) / 2, joules, watts, (ended - begun) / 2)
 
     def edge(self) -> Edge:
         """Read the card; what this thread saw of it just before, in `settle`, goes with it."""
@@ -107,10 +110,11 @@ class CounterGauge:
     def learn_step(self, lead: Lead, sample: Sample) -> None:
         """Learn from the tick that *sample* shows after the one in *lead*."""
         (first, early), (last, late) = tick_time(lead.before, lead.since.first), tick_time(lead.since.last, sample)
-        if early + late < (last - first) / 4:
+        if early + late < (last - first) / 2:
             self._steps = [*self._steps[-99:], (last - first - early - late, last - first + early + late)]
-            refresh = min(self.sensor.refresh or 0.0, FRESH_SECONDS)
-            self.sensor.check(*step_by_power(lead, sample, refresh))
+            checked = step_by_power(lead, sample, min(self.sensor.refresh or 0.0, FRESH_SECONDS))
+            if checked is not None:
+                self.sensor.check(*checked)
 
     @property
     def knows_step(self) -> bool:
@@ -136,9 +140,7 @@ class CounterGauge:
             return "the card's counter began anew: its driver was loaded again, or the card reset"
         kind, refresh = self.sensor.kind, min(self.sensor.refresh or 0.0, FRESH_SECONDS)
         scale = Scale(self.steps, kind, refresh, self._card.limit_watts, self.step)
-        if stands_still(start.at, stop.at, scale):
-            return f"the card's energy counter did not move, although the card takes {stop.at.watts:g} W"
-        return energy_between(start, stop, scale)
+        return standstill(start, stop, scale) or energy_between(start, stop, scale)
 
 
 class Settling:
@@ -229,14 +231,18 @@ class PowerGauge:
 
         A jump lies anywhere between its two samples: its part is off by a uniform error, of which three standard
         deviations count (sqrt(3) times the most). Others may have come and gone unseen, anywhere between the least
-        power seen and the card's limit. Both are as likely up as down, so they add up as squares.
+        power seen and the card's limit. Both are as likely up as down, so they add up as squares. What readings lag
+        behind reaches over both edges.
         """
         joules, elapsed = stop.joules - start.joules, stop.time - start.time
+        mean = joules / elapsed if elapsed > 0 else stop.watts
         most = max(self._range[1], self._card.limit_watts or 0.0)
-        doubt = math.sqrt(3 * max(0.0, stop.rough - start.rough)) + ACCURACY * joules
-        doubt += (most - self._range[0]) / 2 * math.sqrt(max(0.0, stop.squares - start.squares))
-        if self._card.averaged and elapsed > 0:
-            # A mean over the last second reaches over both edges; what it hides there may be anything up to the limit.
-            mean = joules / elapsed
-            doubt += min(_AVERAGED_SECONDS, elapsed) * max(most - mean, mean)
+        far = max(most - mean, mean - self._range[0])
+        unseen = 1.5 * math.sqrt(max(0.0, stop.squares - start.squares))
+        doubt = math.sqrt(3 * max(0.0, stop.rough - start.rough)) + max(ACCURACY * joules, ACCURACY_WATTS * elapsed)
+        doubt += far * min(unseen, elapsed) + far * min(self._lag, elapsed)
         return Placed(joules, doubt)
+
+    @property
+    def _lag(self) -> float:
+        return _AVERAGED_SECONDS if self._card.averaged else _LAG_SECONDS

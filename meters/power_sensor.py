@@ -13,12 +13,14 @@ from typing import Literal
 # "unproven": it may be either of the others, since it has not changed often enough to tell.
 Kind = Literal["instantaneous", "unproven", "averaged"]
 
-# Readings this old still tell of this moment: a tenth of the shortest step of a counter.
-FRESH_SECONDS = 0.002
+# Readings this old still tell of this moment, if the error bar allows for that.
+FRESH_SECONDS = 0.005
 # A longer gap between two samples may have hidden a change.
 _DENSE_SECONDS = 0.005
 _ENOUGH = 3
 _ENOUGH_FRESH = 100
+# So many times more fresh intervals than others.
+_MOSTLY = 4
 _REGULAR = 1.5
 # So many steps of the counter that power does not add up to, and such a share of all, are no accident.
 _ENOUGH_WRONG = 2
@@ -39,7 +41,7 @@ class PowerSensor:
         self._last: tuple[float, float] | None = None
         self._changed: tuple[float, float] | None = None  # the samples before and after the last change
         self._fresh: list[float] = []
-        self._count = self._checks = self._wrong = 0
+        self._fresh_count = self._count = self._checks = self._wrong = 0
         self._shortest, self._longest = float("inf"), 0.0
 
     def observe(self, time: float, watts: float) -> None:
@@ -57,10 +59,12 @@ class PowerSensor:
         """Learn from a change after the time *unchanged*, seen *now*; the one before it may be as old as its gap."""
         if self._changed is not None:
             before, after = self._changed
-            self._count += 1
-            self._shortest, self._longest = min(self._shortest, now - after), max(self._longest, now - after)
-            if now - before <= FRESH_SECONDS and len(self._fresh) < _ENOUGH_FRESH:
-                self._fresh.append(now - before)
+            if now - before <= FRESH_SECONDS:
+                self._fresh = [*self._fresh[-_ENOUGH_FRESH:], now - before]
+                self._fresh_count += 1
+            elif unchanged > after:  # or each sample shows a change, and how many more there were is not known
+                self._count += 1
+                self._shortest, self._longest = min(self._shortest, now - after), max(self._longest, now - after)
         self._changed = (unchanged, now)
 
     def check(self, error: float, doubt: float) -> None:
@@ -74,7 +78,7 @@ class PowerSensor:
         """What the readings are. Those that change at regular times and rarely are averages in all but name."""
         if self._averaged:
             return "averaged"
-        if len(self._fresh) >= _ENOUGH:
+        if self._fresh_count >= max(_ENOUGH, _MOSTLY * self._count):
             return "averaged" if self._contradicted else "instantaneous"
         regular = self._count >= _ENOUGH and self._longest <= min(_REGULAR * self._shortest, _SLOWEST_SECONDS)
         return "averaged" if regular else "unproven"

@@ -35,10 +35,17 @@ def broken_load(time: float) -> float:
     return pulses(time, 350, 0.11, 0.23)
 
 
+def bursts(time: float) -> float:
+    """Return the energy of short work: 350 W for 4 of every 11 ms, 50 W in between."""
+    return 50 * time + pulses(time, 300, 0.004, 0.011)
+
+
 class SimulatedCard:
     """A card whose counter ticks every *step* seconds, give or take *jitter* of it; one tick in twenty takes *longer*.
 
     Its sensor is read every *refresh* seconds and gives the mean over *mean* seconds (0: always, and of that moment).
+    In *held_up* of all calls for dense samples the caller waits 5 to 20 ms before and after, as behind a thread that
+    computes in C.
     """
 
     limit_watts: float | None = 400.0
@@ -54,8 +61,10 @@ class SimulatedCard:
         averaged: bool = False,
         refresh: float = 0.0,
         mean: float = 0.0,
+        held_up: float = 0.0,
     ) -> None:
         self._load, self.averaged, self._refresh, self._mean = load, averaged, refresh, mean
+        self._held_up, self.dense = held_up, False
         self._random = random.Random(seed)
         self.now = 100 + self._random.random()
         self._step, self._jitter, self._longer = step, jitter, longer
@@ -65,6 +74,11 @@ class SimulatedCard:
         return self._load(time)
 
     def joules(self) -> float:
+        joules = self._joules()
+        self._hold_up()
+        return joules
+
+    def _joules(self) -> float:
         while self._ticks[-1] <= self.now:
             self._ticks.append(self._ticks[-1] + self._next_step())
         last = self._ticks[bisect.bisect_right(self._ticks, self.now) - 1]
@@ -76,6 +90,15 @@ class SimulatedCard:
         return self._step * (1 + self._random.uniform(-self._jitter, self._jitter))
 
     def watts(self) -> float:
+        watts = self._watts()
+        self._hold_up()
+        return watts
+
+    def _hold_up(self) -> None:
+        if self.dense and self._random.random() < self._held_up:
+            self.now += self._random.uniform(0.005, 0.02)
+
+    def _watts(self) -> float:
         if self.averaged:
             return self._load(self.now) - self._load(self.now - 1) + self._noise(self.now)
         read = math.floor(self.now / self._refresh) * self._refresh if self._refresh else self.now
@@ -96,9 +119,11 @@ class SimulatedCard:
         return NOISE * random.Random(round(read * 1e9)).uniform(-1, 1)
 
 
-def windows(card: SimulatedCard, seconds: float, count: int, *, sharp: bool = True) -> list[tuple[Placed, float]]:
+def windows(
+    card: SimulatedCard, seconds: float, count: int, *, sharp: bool = True, gauge: CounterGauge | None = None
+) -> list[tuple[Placed, float]]:
     """Return (what the gauge says, the truth) of *count* windows, begun at any moment."""
-    gauge = CounterGauge(card, clock=lambda: card.now)
+    gauge = gauge or CounterGauge(card, clock=lambda: card.now)
     pause = random.Random(seconds)
     found = []
     for _ in range(count):
@@ -110,8 +135,10 @@ def windows(card: SimulatedCard, seconds: float, count: int, *, sharp: bool = Tr
 def settle(gauge: CounterGauge, card: SimulatedCard) -> None:
     """Watch the counter as before the edge of a sharp window."""
     settling = gauge.settling()
+    card.dense = True
     while not settling.step():
         card.wait()
+    card.dense = False
 
 
 def _counted(gauge: CounterGauge, card: SimulatedCard, seconds: float, sharp: bool) -> tuple[Placed, float]:
@@ -127,8 +154,10 @@ def _counted(gauge: CounterGauge, card: SimulatedCard, seconds: float, sharp: bo
         if sharp and gauge.needs_trail(edge):
             edge = trailing(edge)
             if pause:
+                card.dense = True
                 while not edge.trail.add(gauge.follow()):
                     card.wait()
+                card.dense = False
         edges.append(edge)
     placed = gauge.energy(*edges)
     assert isinstance(placed, Placed)

@@ -39,7 +39,7 @@ def test_what_lies_between_runs_of_samples_is_no_interval() -> None:
 
 def test_reading_is_as_old_as_the_longest_of_the_fresh_intervals() -> None:
     sensor = PowerSensor(averaged=False)
-    for number, time in enumerate([0, 0.5e-3, 1e-3, 1.8e-3, 2.3e-3, 2.8e-3, 6e-3]):
+    for number, time in enumerate([0, 0.5e-3, 1e-3, 1.8e-3, 2.3e-3, 2.8e-3, 7.5e-3]):
         sensor.observe(time, float(number))
 
     assert sensor.refresh == pytest.approx(1.3e-3)  # from the sample before one change to the one after the next
@@ -47,11 +47,19 @@ def test_reading_is_as_old_as_the_longest_of_the_fresh_intervals() -> None:
 
 def test_sample_that_was_held_up_makes_no_interval_fresh() -> None:
     sensor = PowerSensor(averaged=False)
-    for number in range(10):  # 4 ms without a sample, then two within 1 ms
-        sensor.observe(number * 0.005 + 0.004, 2.0 * number)
-        sensor.observe(number * 0.005 + 0.005, 2.0 * number + 1)
+    for number in range(10):  # 4.5 ms without a sample, then two within 1 ms
+        sensor.observe(number * 0.0055, 2.0 * number)
+        sensor.observe(number * 0.0055 + 0.001, 2.0 * number + 1)
 
     assert "instantaneous" != sensor.kind
+
+
+def test_readings_that_differ_in_every_one_of_few_samples_are_not_called_averages() -> None:
+    sensor = PowerSensor(averaged=False)
+    for number in range(100):
+        sensor.observe(number * 0.004, float(number))
+
+    assert "unproven" == sensor.kind
 
 
 def test_samples_out_of_order_are_left_out() -> None:
