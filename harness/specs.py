@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,11 +66,38 @@ class LoadDataset(Protocol):
 
 
 @frozen
+class Finding:
+    """One thing that a check of a dataset's *file* found: `right` or not, and what, in one line."""
+
+    file: Path
+    right: bool
+    told: str
+
+
+@frozen
+class DatasetFiles:
+    """What `harness data` can do with a dataset's files in the folder *root* (None: the dataset's own place).
+
+    `expected(root)` gives the files' places, there or not, and reads none of them. `verify(root)` yields what is right
+    and wrong with those that are there. `prepare(source, root)` makes the files from *source*, whole or not at all, and
+    yields what is worth knowing of them. The last two raise HarnessError where a file is not there, cannot be read, or,
+    for `prepare`, is not what it must be.
+    """
+
+    expected: Callable[[Path | None], Sequence[Path]] = field(validator=validators.is_callable())
+    verify: Callable[[Path | None], Iterable[Finding]] = field(validator=validators.is_callable())
+    prepare: Callable[[Path, Path | None], Iterable[Finding]] | None = None
+
+
+@frozen
 class DatasetSpec:
     """A dataset that trials can name.
 
     `splits` are the number of images in (train, validation, test) where known; `image_sizes` those that are stored,
-    from which others are resized; `task` is "binary", "multiclass" or what a plugin brings.
+    from which others are resized; `task` is "binary", "multiclass" or what a plugin brings; `files` what can be told of
+    its files, None where it has none; `variant(root)` names which of several splits or contents the files in *root*
+    hold, since trials on them are different trials. It is asked in the plan, and raises nothing for files that are not
+    there.
     """
 
     name: str = field(validator=validators.instance_of(str))
@@ -82,6 +109,8 @@ class DatasetSpec:
     image_sizes: tuple[int, ...] = ()
     default_image_size: int = 256
     note: str | None = None
+    files: DatasetFiles | None = None
+    variant: Callable[[Path | None], str] | None = None
 
     @property
     def num_outputs(self) -> int:

@@ -136,6 +136,7 @@ def _trial(study: Study, registry: Registry, device: str, dataset: str, model: s
         image_size=study.image_size or spec.default_image_size,
         precision=study.precision,
         device=device,
+        split="default" if spec.variant is None else spec.variant(study.data_dir),
     )
     tag = weights_tag(registry.model(model), study.weights, study.weights_dir)
     return Trial(model, spec.name, setting, seed, spec.task, tag)
