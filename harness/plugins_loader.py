@@ -40,6 +40,7 @@ BUILT_IN = {
     "zeus": "harness.meters.zeus",
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
+    "medmnist": "harness.plugins.medmnist",
     "local": "harness.plugins.local",
     "carbon-table": "harness.plugins.carbon_table",
     "pepr": "harness.plugins.pepr_score",

@@ -65,6 +65,15 @@ class LoadDataset(Protocol):
     def __call__(self, image_size: int, root: Path | None, download: bool) -> Splits: ...
 
 
+class CheckDataset(Protocol):
+    """Raises HarnessError, in one line, where `load` with the same arguments would find a file missing or damaged.
+
+    Called before the first trial. With *download* it fetches what is missing, so that the trials find it.
+    """
+
+    def __call__(self, image_size: int, root: Path | None, download: bool) -> None: ...
+
+
 @frozen
 class Finding:
     """One thing that a check of a dataset's *file* found: `right` or not, and what, in one line."""
@@ -97,7 +106,7 @@ class DatasetSpec:
     from which others are resized; `task` is "binary", "multiclass" or what a plugin brings; `files` what can be told of
     its files, None where it has none; `variant(root)` names which of several splits or contents the files in *root*
     hold, since trials on them are different trials. It is asked in the plan, and raises nothing for files that are not
-    there.
+    there. `check` looks at the files before the first trial.
     """
 
     name: str = field(validator=validators.instance_of(str))
@@ -111,7 +120,27 @@ class DatasetSpec:
     note: str | None = None
     files: DatasetFiles | None = None
     variant: Callable[[Path | None], str] | None = None
+    check: CheckDataset | None = None
 
     @property
     def num_outputs(self) -> int:
         return 1 if self.task == "binary" else self.num_classes
+
+    def stored_size(self, image_size: int) -> int:
+        """Return the stored size that images of *image_size* pixels come from, that itself where none is known."""
+        return stored_size(self.image_sizes, image_size) if self.image_sizes else image_size
+
+    def resizing(self, image_size: int) -> str:
+        """Return how images get *image_size* pixels: with several stored sizes, from which of them."""
+        if len(self.image_sizes) < 2:
+            return "bicubic"
+        stored = self.stored_size(image_size)
+        return "none" if stored == image_size else f"bicubic from {stored} px"
+
+
+def stored_size(stored: Sequence[int], image_size: int) -> int:
+    """Return that size of *stored*, one or more, which images of *image_size* pixels are resized from.
+
+    It is the next larger, else the largest; which files happen to be there plays no part.
+    """
+    return min((size for size in stored if size >= image_size), default=max(stored))

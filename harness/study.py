@@ -127,13 +127,15 @@ def plan_trials(study: Study, registry: Registry, device: str) -> list[Trial]:
 
 def _trial(study: Study, registry: Registry, device: str, dataset: str, model: str, seed: int) -> Trial:
     spec = registry.dataset(dataset)
+    image_size = study.image_size or spec.default_image_size
     setting = Setting(
         weights=study.weights,
         train_fraction=study.train_fraction,
         epochs=study.epochs,
         batch_size=study.batch_size,
         lr=study.lr,
-        image_size=study.image_size or spec.default_image_size,
+        image_size=image_size,
+        resize=spec.resizing(image_size),
         precision=study.precision,
         device=device,
         split="default" if spec.variant is None else spec.variant(study.data_dir),

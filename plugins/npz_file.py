@@ -203,7 +203,8 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def _written(shape: Shape) -> str:
-    return f"[{', '.join('N' if n is None else str(n) for n in shape)}]"
+    lengths = (str(length) if length is not None else "NHWC"[axis] for axis, length in enumerate(shape))
+    return f"[{', '.join(lengths)}]"
 
 
 def _bytes(count: int) -> str:

@@ -1,4 +1,5 @@
-"""What can be known before the first trial: that each model takes its images, and that its weights can be had.
+"""What can be known before the first trial: that each model takes its images, and that weights and
+datasets can be had.
 
 Runs in a worker, since it needs torch, which the runner does without.
 """
@@ -15,6 +16,7 @@ from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.weights import cached_file, weights_name, weights_of
 from harness.wire import decode
+from harness.workers.dataset_check import dataset_problems
 from harness.workers.executor import Job
 from harness.workers.worker import Send, loaded_plugins
 
@@ -38,7 +40,10 @@ def find_device(payload: bytes, send: Send) -> None:
 def check(payload: bytes, send: Send) -> None:
     """Send what stands in the way of the jobs in *payload*, a JSON list of lines."""
     jobs = [decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)]
-    send(json.dumps(list(problems(jobs))).encode())
+    found = list(problems(jobs))
+    if not missing_packages():
+        found += dataset_problems(jobs, lambda job: loaded_plugins(job.plugins).registry)
+    send(json.dumps(found).encode())
 
 
 def problems(jobs: Iterable[Job]) -> Iterator[str]:

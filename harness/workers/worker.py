@@ -22,6 +22,7 @@ from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing
 from harness.specs import IMAGE_TASKS
 from harness.weights import file_digest, file_of_weights, weights_of
 from harness.wire import decode, encode
+from harness.workers.dataset_check import refuse_changed
 from harness.workers.executor import Job
 
 Send = Callable[[bytes], None]
@@ -181,6 +182,7 @@ class ImageClassification:
 
         dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None
+        refuse_changed(dataset, trial, root)
         weights = weights_of(trial.model, trial.setting.weights, self._job.weights_dir)
         # The images are handed over, not kept here: they would count twice in the peak of host memory.
         training = Training(
