@@ -41,6 +41,8 @@ BUILT_IN = {
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
     "medmnist": "harness.plugins.medmnist",
+    "npz": "harness.plugins.npz_dataset",
+    "folder": "harness.plugins.folder_dataset",
     "local": "harness.plugins.local",
     "carbon-table": "harness.plugins.carbon_table",
     "pepr": "harness.plugins.pepr_score",

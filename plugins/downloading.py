@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +36,18 @@ def download(url: str, target: Path, md5: str) -> None:
             path.replace(target)
         _sync_folder(target.parent)
     except (OSError, http.client.HTTPException) as error:  # of the network (URLError) and of the disk
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise HarnessError(
-            f"cannot download {url} to {str(target)!r}: {reason or type(error).__name__}; "
+            f"cannot download {url} to {str(target)!r}: {_reason(error)}; "
             "try again, or put the file there by other means"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line what went wrong; a server's own words are among it."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    return " ".join(str(reason).split()) or type(error).__name__
 
 
 def file_md5(path: Path) -> str:
