@@ -97,7 +97,9 @@ class Registry:
         if name in self.datasets.entries:
             return self.datasets.entries[name].value
         resolved = self.resolve_dataset(name)
-        return resolved if resolved is not None else self.datasets.get(name)
+        return (
+            resolved if resolved is not None else self.datasets.get(name, "images of your own: folder:PATH or npz:PATH")
+        )
 
     def match_models(self, pattern: str) -> list[str]:
         """Return the names of the models that *pattern* means: a name, a glob or `tag:NAME`.

@@ -7,8 +7,9 @@ Pillow does it in whole numbers, which makes it slower than torch, whose result 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.quantities import format_quantity
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MOST_THREADS = 16
+# A thread is handed so many images, since handing over takes as long as a small image does.
+_AT_A_TIME = 32
 
 
 def resized_image(image: Image, size: int) -> NDArray[np.uint8]:
@@ -66,9 +69,14 @@ def check_room(needed: int, what: str) -> None:
         raise HarnessError(f"{what} {asked}, and {there} of memory are free; choose a smaller --image-size")
 
 
-def for_each(work: Any, count: int) -> None:
+def for_each(work: Callable[[int], object], count: int) -> None:
     """Call *work* with each number below *count*, on all cores: Pillow lets other threads run while it computes."""
+
+    def piece(first: int) -> None:
+        for number in range(first, min(first + _AT_A_TIME, count)):
+            work(number)
+
     threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, range(count)):
+        for _ in pool.map(piece, range(0, count, _AT_A_TIME)):
             pass

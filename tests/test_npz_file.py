@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import tracemalloc
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from npz_files import flip_byte_in, made_up_arrays, write_members, write_npz
 
 from harness.errors import HarnessError
@@ -126,6 +129,21 @@ def test_nan_is_refused_where_numbers_are_floating() -> None:
 
     with pytest.raises(HarnessError, match="'pixels' to hold numbers, found NaN or infinity"):
         read_npz(path, {"pixels": Expected(("float64",), ((None,),))}, LIMIT)
+
+
+@given(place=st.integers(0), flipped=st.integers(0, 255), kept=st.none() | st.integers(0))
+def test_file_that_was_changed_anywhere_is_refused_or_read_as_it_was(
+    place: int, flipped: int, kept: int | None
+) -> None:
+    content = bytearray(write_npz(Path("set.npz")).read_bytes())
+    content[place % len(content)] ^= flipped
+    path = Path("changed.npz")
+    path.write_bytes(content[: None if kept is None else kept % len(content)])
+
+    with contextlib.suppress(HarnessError):
+        read = read_npz(path, WANTED, LIMIT)
+        for name in WANTED:
+            np.testing.assert_array_equal(made_up_arrays()[name], read[name], strict=True)
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from image_folders import save, write_classes
 from npz_files import flip_byte_in, made_up_arrays, write_npz
 
@@ -50,11 +51,14 @@ def test_folder_is_trained_on_and_again_only_after_it_changed() -> None:
     ]
 
 
-def test_missing_and_damaged_files_are_told_a_line_each_before_anything_runs() -> None:
+def test_missing_and_damaged_files_are_told_a_line_each_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA_DIR", "data")
     image = write_classes() / "benign/00.png"
     image.write_bytes(image.read_bytes()[:-30])
     flip_byte_in(write_npz(Path("own.npz")), "test_images.npy")
-    refused = run("dermamnist", "--dataset", "folder:own", "--dataset", "npz:own.npz", "--data-dir", "data")
+    refused = run("dermamnist", "--dataset", "folder:own", "--dataset", "npz:own.npz")
 
     derma, folder, npz = refused.stderr.splitlines()[-3:]
     assert (2, "") == (refused.returncode, refused.stdout)

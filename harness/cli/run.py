@@ -55,7 +55,7 @@ Examples:
 )
 @click.argument("study_file", required=False, is_eager=True, callback=_read_study_file, type=click.Path(path_type=Path))
 @click.option("--model", multiple=True, metavar="PATTERN", help="A name, a glob, tag:NAME or timm:NAME; repeatable.")
-@click.option("--dataset", multiple=True, metavar="NAME", help="A dataset's name; repeatable.")
+@click.option("--dataset", multiple=True, metavar="NAME", help="A name, folder:PATH or npz:PATH; repeatable.")
 @click.option(
     "--meter", multiple=True, default=["auto"], metavar="NAME", help="A meter; repeatable. auto: what works here."
 )
@@ -83,7 +83,7 @@ Examples:
 @click.option(
     "--weights-dir", type=click.Path(file_okay=False, path_type=Path), help="Where NAME.safetensors files are."
 )
-@click.option("--download", is_flag=True, help="Allow datasets to be downloaded.")
+@click.option("--download", is_flag=True, help="Allow datasets to be downloaded, --dry-run included.")
 @click.option("--dry-run", is_flag=True, help="Check and print the plan; run nothing.")
 @plugin_options
 @output_options
