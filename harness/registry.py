@@ -97,9 +97,8 @@ class Registry:
         if name in self.datasets.entries:
             return self.datasets.entries[name].value
         resolved = self.resolve_dataset(name)
-        return (
-            resolved if resolved is not None else self.datasets.get(name, "images of your own: folder:PATH or npz:PATH")
-        )
+        hint = "images of your own: folder:PATH or npz:PATH"
+        return resolved if resolved is not None else self.datasets.get(name, hint)
 
     def match_models(self, pattern: str) -> list[str]:
         """Return the names of the models that *pattern* means: a name, a glob or `tag:NAME`.

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import importlib.util
 import runpy
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -81,6 +83,18 @@ def test_papers_sets_are_listed_as_the_paper_has_them() -> None:
 def test_set_with_several_labels_to_an_image_is_refused_with_the_reason() -> None:
     with pytest.raises(HarnessError, match="'chestmnist' is multi-label, binary-class: an image can have several"):
         load_plugins(ALL).registry.dataset("chestmnist")
+
+
+def test_listing_them_starts_nothing_heavy_and_makes_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    script = (
+        "import sys; from harness.__main__ import main; assert main(['list', 'datasets']) == 0;"
+        "assert not {'medmnist', 'torch', 'numpy', 'pandas', 'PIL'} & sys.modules.keys()"
+    )
+
+    listed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "dermamnist" in listed.stdout
+    assert [] == list(Path().iterdir())
 
 
 def test_setting_tells_the_stored_size() -> None:
