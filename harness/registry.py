@@ -84,6 +84,7 @@ class Registry:
     resolve_model: Callable[[str], ModelSpec | None] = lambda name: None
     resolve_dataset: Callable[[str], DatasetSpec | None] = lambda name: None
     intensity_at: IntensityAt = lambda location, when: None
+    _resolved: dict[str, DatasetSpec] = field(factory=dict, init=False)
 
     def model(self, name: str) -> ModelSpec:
         """Return the model *name*, listed or resolved; raises HarnessError with the nearest names."""
@@ -96,9 +97,12 @@ class Registry:
         """Return the dataset *name*, listed or resolved; raises HarnessError with the nearest names."""
         if name in self.datasets.entries:
             return self.datasets.entries[name].value
-        resolved = self.resolve_dataset(name)
-        hint = "images of your own: folder:PATH or npz:PATH"
-        return resolved if resolved is not None else self.datasets.get(name, hint)
+        if name not in self._resolved:  # once, since a plan asks for each trial, and a folder is read for it
+            resolved = self.resolve_dataset(name)
+            if resolved is None:
+                return self.datasets.get(name, "images of your own: folder:PATH or npz:PATH")
+            self._resolved[name] = resolved
+        return self._resolved[name]
 
     def match_models(self, pattern: str) -> list[str]:
         """Return the names of the models that *pattern* means: a name, a glob or `tag:NAME`.

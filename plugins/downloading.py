@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import http.client
 import os
+import platform
 import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 from harness.errors import HarnessError
+from harness.quantities import format_quantity
 
 # Of silence, not in all: a dozen gigabytes take their time.
 _TIMEOUT_SECONDS = 60
@@ -62,12 +68,26 @@ def file_md5(path: Path) -> str:
 @contextmanager
 def _aside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Open a file beside *target*, one of this process alone, that is gone afterwards unless it was moved."""
-    path = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove_remains(target)
+    path = target.with_name(f"{_part_prefix(target)}{os.getpid()}.part")
     try:
         with path.open("wb") as content:
             yield path, content
     finally:
         path.unlink(missing_ok=True)
+
+
+def _part_prefix(target: Path) -> str:
+    return f".{target.name}.{platform.node()}-"
+
+
+def _remove_remains(target: Path) -> None:
+    """Remove what downloads left behind whose processes were killed; those of other machines may still go on."""
+    prefix = _part_prefix(target)
+    for path in target.parent.glob(f"{glob.escape(prefix)}*.part"):
+        pid = path.name.removeprefix(prefix).removesuffix(".part")
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def _fetch(url: str, content: BinaryIO) -> str:
@@ -79,6 +99,7 @@ def _fetch(url: str, content: BinaryIO) -> str:
         told = answer.headers.get("Content-Length") or ""
         length = int(told) if told.isdecimal() else 0
         _check_room(content, length)
+        print(f"downloading {url} ({format_quantity(length, 'B') if length else 'of unknown size'})", file=sys.stderr)
         while part := answer.read(_PART):
             digest.update(part)
             content.write(part)

@@ -100,6 +100,14 @@ def test_content_is_part_of_the_trials_identity() -> None:
     assert before == evolve(after, setting=before.setting)
 
 
+def test_name_that_no_list_holds_is_resolved_once_for_all_trials() -> None:
+    asked: list[str] = []
+    registry = Registry(resolve_dataset=lambda name: asked.append(name) or DatasetSpec(name, no_load, 2, 1))
+
+    assert registry.dataset("folder:own") is registry.dataset("folder:own")
+    assert ["folder:own"] == asked
+
+
 def test_stored_size_is_part_of_the_trials_identity() -> None:
     study = Study(("resnet18d",), ("dermamnist",), weights="scratch", image_size=100, plugins=ALONE)
     (trial,) = plan_trials(study, load_plugins(ALONE).registry, "cpu")

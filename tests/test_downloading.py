@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +125,28 @@ def test_file_is_on_the_disk_before_it_has_its_name(serve: Serve, monkeypatch: p
     download(serve(reply(CONTENT)), TARGET, MD5)
 
     assert ["fsync", "replace", "fsync"] == order
+
+
+def test_remains_of_a_killed_download_are_removed_and_those_of_a_living_one_are_not(serve: Serve) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    TARGET.parent.mkdir()
+    dead, alive, elsewhere = (
+        TARGET.parent / f".set.npz.{host}-{pid}.part"
+        for host, pid in ((platform.node(), ended.pid), (platform.node(), os.getppid()), ("other", ended.pid))
+    )
+    for path in (dead, alive, elsewhere):
+        path.write_text("half")
+    download(serve(reply(CONTENT)), TARGET, MD5)
+
+    assert {TARGET, alive, elsewhere} == set(TARGET.parent.iterdir())
+
+
+def test_download_says_what_comes_and_how_much(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    url = serve(reply(CONTENT))
+    download(url, TARGET, MD5)
+
+    assert f"downloading {url} (5.859 KiB)\n" == capsys.readouterr().err
 
 
 def test_room_is_looked_for_where_the_file_goes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
