@@ -149,7 +149,7 @@ def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     for entry in _visible(folder):
         if entry.is_dir():
             yield from _files_below(entry, (*above, here))
-        elif entry.suffix.lower() in ENDINGS:
+        elif entry.suffix.lower() in ENDINGS and not entry.is_fifo():
             yield entry
         else:
             raise HarnessError(f"{str(entry)!r} is no image ({', '.join(ENDINGS)}); convert it or move it elsewhere")

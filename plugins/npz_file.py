@@ -117,6 +117,8 @@ def _archive(path: Path, limit: int, way_out: str) -> Iterator[tuple[zipfile.Zip
 
 def _beginning(path: Path) -> str | None:
     """Return what the file is by its first bytes, None where it may be a zip archive."""
+    if path.is_fifo():  # to open it would wait for a writer, for ever
+        return "a pipe"
     with path.open("rb") as content:
         start = content.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"PK"):

@@ -99,6 +99,10 @@ def foreign_file() -> None:
     Path("own/benign/scan.dcm").write_bytes(b"DICM")
 
 
+def pipe() -> None:
+    os.mkfifo("own/benign/scan.png")
+
+
 def empty_class() -> None:
     Path("own/other").mkdir()
 
@@ -131,6 +135,7 @@ def a_file() -> None:
         (one_class, "'own': expected a folder for each class, .* found one class only, 'benign'"),
         (no_class, "'own': expected a folder for each class, .* found no folder"),
         (foreign_file, "'own/benign/scan.dcm' is no image .*; convert it or move it elsewhere"),
+        (pipe, "'own/benign/scan.png' is no image"),
         (empty_class, "'own': expected 3 or more images of each class, found 0 in 'other'; add some, or remove it"),
         (circle, "'own/benign/again' leads back to a folder that it is in; remove the link"),
         (link_to_itself, "cannot read 'own/benign/self.png': Too many levels"),

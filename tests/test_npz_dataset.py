@@ -52,6 +52,14 @@ def test_grey_images_may_have_an_axis_for_it_and_labels_none() -> None:
     assert (12, 1, 24, 24) == dataset().load(24, None, download=False).train.images.shape
 
 
+def test_order_of_the_bytes_in_the_file_does_not_matter() -> None:
+    arrays = made_up_arrays(20, 3)
+    write_npz(Path("own.npz"), {name: np.asfortranarray(array) for name, array in arrays.items()})
+    splits = dataset().load(20, None, download=False)
+
+    np.testing.assert_array_equal(arrays["train_images"], splits.train.images.transpose(0, 2, 3, 1))
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

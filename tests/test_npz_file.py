@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -49,6 +50,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def put(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
@@ -67,6 +73,7 @@ DAMAGES = {
     "web-page": (put(b"\n<!DOCTYPE html><title>404"), "found a web page"),
     "pickle": (put(pickle.dumps(Canary())), "found a pickle, which is never loaded"),
     "single-array": (put(npy([1])), "found a single array"),
+    "pipe": (pipe, "found a pipe"),
     "text": (put(b"hello"), "found something else"),
     "empty-archive": (lambda path: write_members(path, {}), "expected an array 'train_images', found nothing"),
     "object-array": (with_train_images(npy(np.array([Canary()]))), "[N, 28, 28, 3], found object [1]"),
