@@ -75,6 +75,7 @@ def write(content: bytes) -> Callable[[Path], object]:
         *("frames", "transparent", "cmyk", "missing"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # not by the tests' own strictness
 def test_unusable_image_is_one_line_with_its_path(damage: Callable[[Path], object], told: str) -> None:
     path = save("scan.png", made_up_image(size=(60, 60)))
     damage(path)
