@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import http.client
 import os
 import platform
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +28,10 @@ def download(url: str, target: Path, md5: str) -> None:
 
     Raises HarnessError where the server or the disk does not do its part, or another file than this one came.
     """
+    # Here, since every start of the harness loads this file, and few go to the network.
+    import http.client
+    import urllib.error
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _aside(target) as (path, content):
@@ -92,6 +93,8 @@ def _remove_remains(target: Path) -> None:
 
 def _fetch(url: str, content: BinaryIO) -> str:
     """Write what *url* gives to *content* and return its MD5; raises OSError where it ends early."""
+    import urllib.request
+
     digest = hashlib.md5(usedforsecurity=False)
     if not url.startswith(("https://", "http://")):
         raise OSError("only http and https are fetched")
