@@ -1,0 +1,299 @@
+"""A pickle of arrays is read without running anything that it names; the canary never sings."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.plugins.array_parts import PickledArray
+from harness.plugins.array_pickle import read_arrays
+
+CANARY = "canary"
+END = b"."
+
+
+def pickled(path: Path, value: object, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Return the one line that *path* is refused with, and check that nothing ran."""
+    with pytest.raises(HarnessError) as raised:
+        read_arrays(path)
+    assert not Path(CANARY).exists()
+    line = str(raised.value)
+    assert "\n" not in line
+    assert str(path) in line
+    return line
+
+
+def sing(*ignored: object) -> None:
+    Path(CANARY).touch()
+
+
+class Evil:
+    """Asks, when loaded, for *call* with *arguments*."""
+
+    def __init__(self, call: Any, *arguments: Any) -> None:
+        self.made_by = (call, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.made_by
+
+
+class Stateful:
+    """Would sing when its state is set."""
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def __setstate__(self, state: object) -> None:
+        sing()
+
+
+def name(module: str, attribute: str) -> bytes:
+    """Return the instruction that asks for *attribute* of *module*."""
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def renamed(content: bytes, protocol: int, core: bytes) -> bytes:
+    """Return the pickle *content* with the module *core* in place of the installed numpy's own."""
+    content = content[:2] + content[11:] if protocol >= 4 else content  # without its frame, whose length would change
+    for module in (b"multiarray", b"numeric"):
+        new = core + b"." + module
+        for own in (b"numpy.core." + module, b"numpy._core." + module):
+            content = content.replace(b"\x8c" + bytes([len(own)]) + own, b"\x8c" + bytes([len(new)]) + new)
+            content = content.replace(b"c" + own + b"\n", b"c" + new + b"\n")
+    assert core in content
+    return content
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def program(body: bytes, path: Path = Path("evil.pickle")) -> Path:
+    path.write_bytes(b"\x80\x02" + body + END)
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("code", ["f8", "f4", ">f8", "f2", "u1", "i8", "?"])
+def test_array_of_numbers_comes_back_as_it_was(protocol: int, code: str, tmp_path: Path) -> None:
+    array = (np.random.RandomState(1).rand(3, 4) * 9).astype(code)
+    found = read_arrays(pickled(tmp_path / "a", {"x": [array, array.T]}, protocol))["x"]
+
+    np.testing.assert_array_equal(array, found[0].array)
+    np.testing.assert_array_equal(array.T, found[1].array)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_pickles_of_old_and_new_numpy_are_read(core: bytes, protocol: int, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(renamed(pickle.dumps([np.arange(3.0), np.float64(1.5)], protocol), protocol, core))
+    array, number = read_arrays(tmp_path / "a")
+
+    assert [0.0, 1.0, 2.0] == array.array.tolist()
+    assert 1.5 == number
+
+
+def test_plain_containers_keep_their_order_and_kinds(tmp_path: Path) -> None:
+    value = {"b": [1, 2.5, None, True], "a": ("x", b"y", 2**40), 3: {}}
+    found = read_arrays(pickled(tmp_path / "a", value))
+
+    assert value == found
+    assert list(value) == list(found)
+
+
+def test_canary_sings_where_a_pickle_is_let_run(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Evil(sing)))
+
+    assert Path(CANARY).exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_function_is_not_called(protocol: int, tmp_path: Path) -> None:
+    path = pickled(tmp_path / "a", {"k": {"image": Evil(sing)}}, protocol)
+
+    assert "it asks for" in refusal(path)
+    assert "sing" in refusal(path)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "call", [eval, exec, getattr, __import__, Path.touch, np.load, np.frombuffer], ids=lambda call: call.__qualname__
+)
+def test_nothing_but_what_arrays_need_is_found(call: Any, protocol: int, tmp_path: Path) -> None:
+    assert "refused: it asks for" in refusal(pickled(tmp_path / "a", Evil(call, f"open({CANARY!r}, 'w')"), protocol))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_objects_of_other_classes_are_refused(protocol: int, tmp_path: Path) -> None:
+    assert "refused" in refusal(pickled(tmp_path / "a", Stateful(), protocol))
+
+
+LOOKALIKES = [
+    ("numpy.core.multiarray", "_reconstruct.__globals__"),
+    ("numpy.core.multiarray.evil", "_reconstruct"),
+    ("numpy.core.multiarray", "fromfile"),
+    ("numpy.core._multiarray_umath", "_reconstruct"),
+    ("numpy.core.multiarray ", "_reconstruct"),
+    ("numpy.testing", "rundocs"),
+    ("numpy.f2py", "compile"),
+    ("numpy.lib.npyio", "load"),
+    ("numpy", "memmap"),
+    ("numpy", "__builtins__"),
+    ("_codecs", "lookup"),
+    ("codecs", "encode"),
+    ("copyreg", "_reconstructor"),
+    ("builtins", "exec"),
+    ("__builtin__", "eval"),
+    ("posix", "system"),
+]
+
+
+@pytest.mark.parametrize(("module", "attribute"), LOOKALIKES)
+def test_lookalike_names_are_refused(module: str, attribute: str) -> None:
+    body = name(module, attribute) + text(f"touch {CANARY}") + b"\x85R"
+
+    assert "refused: it asks for" in refusal(program(body))
+
+
+RECONSTRUCT = name("numpy.core.multiarray", "_reconstruct")
+SCALAR = name("numpy.core.multiarray", "scalar")
+DTYPE = name("numpy", "dtype")
+NDARRAY = name("numpy", "ndarray")
+ENCODE = name("_codecs", "encode")
+ARRAY = RECONSTRUCT + NDARRAY + b"K\x00\x85" + text("b") + b"\x87R"
+FLOATS = DTYPE + text("f8") + b"\x89\x88\x87R(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+FIELDS = DTYPE + text("f8") + b"\x85R(K\x03" + text("<") + b"N" + text("a") + b"}tb"
+DATA = b"C\x08" + bytes(8)
+
+
+def state(length: bytes = b"K\x01", type_: bytes = FLOATS, data: bytes = DATA) -> bytes:
+    """Return what tells an array its shape, type and data."""
+    return b"(K\x01" + length + b"\x85" + type_ + b"\x89" + data + b"tb"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (NDARRAY + b"K\x01\x85R", "it calls numpy.ndarray"),
+        (NDARRAY + b"}b", "it changes numpy.ndarray"),
+        (ENCODE + b"}" + text("__call__") + text("x") + b"sb", "it changes _codecs.encode"),
+        (ENCODE + text("x") + text("rot13") + b"\x86R", "found another text"),
+        (DTYPE + text("O") + b"\x85R", "of numbers, found another"),
+        (DTYPE + text("V8") + b"\x85R", "of numbers, found another"),
+        (DTYPE + b"]\x85R", "of numbers, found another"),
+        (FIELDS, "one with fields"),
+        (ARRAY + NDARRAY + b"b", "an array with shape"),
+        (ARRAY + state(data=b"]"), "one of other objects"),
+        (ARRAY + state(type_=b"N"), "one of other objects"),
+        (ARRAY + state(type_=DTYPE), "one of other objects"),
+        (ARRAY + state(b"J\xff\xff\xff\xff"), "a shape of whole numbers"),
+        (ARRAY + state(b"J\xff\xff\xff\x7f"), "17,179,869,176 bytes"),
+        (ARRAY + state() + state(), "an array with"),
+        (RECONSTRUCT + DTYPE + b"K\x00\x85" + text("b") + b"\x87R", "another object"),
+        (SCALAR + FLOATS + b"C\x02ab\x86R", "8 bytes for an array, found 2"),
+        (SCALAR + b"NN\x86R", "one of other objects"),
+        (SCALAR + SCALAR + b"\x85R", "damaged"),
+    ],
+)
+def test_allowed_names_take_nothing_but_what_arrays_need(body: bytes, told: str) -> None:
+    assert told in refusal(program(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"(S'touch'\nios\nsystem\n", "instruction STRING"),
+        (b"(ios\nsystem\n", "instruction INST"),
+        (b"(" + name("os", "system") + text("x") + b"o", "instruction OBJ"),
+        (name("numpy", "ndarray") + b")\x81", "instruction NEWOBJ"),
+        (b"\x82\x01", "instruction EXT1"),
+        (b"Pid\n", "instruction PERSID"),
+        (b"NQ", "instruction BINPERSID"),
+        (b"\x97", "instruction NEXT_BUFFER"),
+        (b"Nr\xff\xff\xff\xff", "place 4294967295 of the memo"),
+        (b"\x95" + struct.pack("<Q", 2**60) + b"N", "truncated"),
+        (b"\x8e" + struct.pack("<Q", 2**60) + b"N", "truncated"),
+        (b"\x8d" + struct.pack("<Q", 2**62) + b"N", "truncated"),
+        (b"\x96" + struct.pack("<Q", 2**63 - 1) + b"N", "truncated"),
+        (b"\xff", "damaged"),
+    ],
+)
+def test_instructions_that_arrays_do_not_need_are_refused_before_any_is_run(body: bytes, told: str) -> None:
+    # The name before them would be refused first, if it came so far.
+    assert told in refusal(program(name("posix", "system") + body))
+
+
+def test_text_that_is_made_bytes_again_and_again_is_refused(tmp_path: Path) -> None:
+    encode = name("_codecs", "encode") + b"q\x00" + text("x" * 10_000) + b"q\x01" + text("latin1") + b"q\x02\x86R"
+    again = b"h\x00h\x01h\x02\x86R"
+
+    assert "more bytes than it holds" in refusal(program(b"]" + encode + b"a" + (again + b"a") * 1000))
+
+
+def test_too_many_instructions_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("harness.plugins.array_pickle._MOST_INSTRUCTIONS", 1000)
+
+    assert "more than 1,000 instructions" in refusal(program(b"}" * 2000))
+
+
+def test_pickle_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Memory:
+        available = 10
+
+    monkeypatch.setattr("psutil.virtual_memory", Memory)
+
+    assert "must be in memory as a whole" in refusal(pickled(tmp_path / "a", list(range(100))))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda content: content[:-1], "damaged"),
+        (lambda content: content[: len(content) // 2], "truncated"),
+        (lambda content: content[:1], "damaged"),
+        (lambda content: b"", "damaged"),
+        (lambda content: content + b"more", "4 more bytes"),
+        (lambda content: b"<!DOCTYPE html><html>", "damaged"),
+        (lambda content: content[2:], "something else"),
+        (lambda content: b"\x80\x06" + content[2:], "protocol 2 to 5"),
+    ],
+)
+def test_damaged_file_is_refused(damage: Callable[[bytes], bytes], told: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(damage(pickle.dumps({"x": np.arange(100.0)}, 4)))
+
+    assert told in refusal(tmp_path / "a")
+
+
+def test_flipped_bytes_never_raise_anything_else(tmp_path: Path) -> None:
+    content = pickle.dumps({"x": [np.arange(4.0), np.ones(3, bool)], "y": "text"}, 2)
+    draw = np.random.RandomState(7)
+    for _ in range(1500):
+        damaged = bytearray(content)
+        damaged[draw.randint(len(content))] = draw.randint(256)
+        (tmp_path / "a").write_bytes(damaged)
+        with contextlib.suppress(HarnessError):
+            read_arrays(tmp_path / "a")
+
+
+def test_array_of_objects_is_refused(tmp_path: Path) -> None:
+    assert "of numbers" in refusal(pickled(tmp_path / "a", np.array([Evil(sing), None], dtype=object), 4))
+
+
+def test_unfinished_array_has_no_content() -> None:
+    found = read_arrays(program(ARRAY))
+
+    assert isinstance(found, PickledArray)
+    assert found.array is None
