@@ -41,6 +41,7 @@ BUILT_IN = {
     "timm": "harness.plugins.timm_models",
     "digits": "harness.plugins.digits",
     "medmnist": "harness.plugins.medmnist",
+    "lidc": "harness.plugins.lidc",
     "npz": "harness.plugins.npz_dataset",
     "folder": "harness.plugins.folder_dataset",
     "local": "harness.plugins.local",

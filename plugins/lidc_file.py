@@ -1,0 +1,114 @@
+"""`lidc.npz`, which the patches of LIDC-IDRI are kept in: written whole or not at all, and read without trusting it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.plugins.lidc_patches import LONGEST_UID, MOST_PATCHES, RATERS, SIDE, Patches
+from harness.plugins.npz_file import Expected, Header, read_headers, read_npz
+
+if TYPE_CHECKING:
+    from typing import IO
+
+NAME = "lidc.npz"
+_ARRAYS = {
+    "images": Expected(("uint8",), ((None, SIDE, SIDE),)),
+    "masks": Expected(("uint8",), ((None, RATERS, SIDE, SIDE // 8),)),
+    "uids": Expected(tuple(f"|S{length}" for length in range(1, LONGEST_UID + 1)), ((None,),)),
+    "published_order": Expected(("uint8",), ((1,),), (0, 1)),
+}
+# Images, packed masks and names, and some more for the headers.
+_LIMIT = MOST_PATCHES * (SIDE * SIDE + RATERS * SIDE * SIDE // 8 + LONGEST_UID) + (1 << 20)
+WAY_OUT = "make it with `harness data prepare lidc --from data_lidc.pickle`, or name another folder with --data-dir"
+
+
+def read_patches(path: Path) -> Patches:
+    """Return the patches of *path*; raises HarnessError where it is not there, damaged, or another file."""
+    arrays = read_npz(_there(path), _ARRAYS, _LIMIT, WAY_OUT)
+    _check_counts(path, {name: len(array) for name, array in arrays.items()})
+    ordered = bool(arrays["published_order"][0])
+    return Patches(arrays["images"], arrays["masks"], arrays["uids"], ordered)
+
+
+def read_sizes(path: Path) -> dict[str, Header]:
+    """Return what the headers of *path* say, without reading its images; errors as `read_patches`."""
+    headers = read_headers(_there(path), _ARRAYS, _LIMIT, WAY_OUT)
+    _check_counts(path, {name: header.shape[0] for name, header in headers.items()})
+    return headers
+
+
+def read_order(path: Path) -> bool:
+    """Return whether the patches of *path* are in the published order, without reading the images."""
+    name = "published_order"
+    return bool(read_npz(_there(path), {name: _ARRAYS[name]}, _LIMIT, WAY_OUT)[name][0])
+
+
+def write_patches(path: Path, patches: Patches) -> None:
+    """Write *patches* beside *path*, read them again, compare, and move them into place.
+
+    Raises HarnessError where that cannot be done; what was at *path* before is then still there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, patches)
+    except OSError as error:
+        needed = (patches.images.nbytes + patches.masks.nbytes) / 1e6
+        raise HarnessError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; it takes {needed:,.0f} MB, "
+            f"and --data-dir chooses another folder"
+        ) from error
+
+
+def _replace(path: Path, patches: Patches) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as content:
+            _write(content, patches)
+        _compare(aside, patches)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise HarnessError(f"{str(path)!r} is not there; {WAY_OUT}")
+    return path
+
+
+def _check_counts(path: Path, counts: dict[str, int]) -> None:
+    found = {name: counts[name] for name in ("images", "masks", "uids")}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{count:,} {name}" for name, count in found.items())
+        raise HarnessError(f"{str(path)!r}: expected as many of each, found {told}; {WAY_OUT}")
+
+
+def _write(content: IO[bytes], patches: Patches) -> None:
+    import numpy as np
+
+    # Not compressed: it is read before every trial, and would shrink by a third only.
+    order = np.array([patches.published_order], np.uint8)
+    np.savez(content, images=patches.images, masks=patches.masks, uids=patches.uids, published_order=order)
+    content.flush()
+    os.fsync(content.fileno())
+
+
+def _compare(written: Path, patches: Patches) -> None:
+    import numpy as np
+
+    again = read_patches(written)
+    same = all(np.array_equal(getattr(again, name), getattr(patches, name)) for name in ("images", "masks", "uids"))
+    if not same or again.published_order != patches.published_order:
+        raise HarnessError(f"{str(written)!r} does not hold what was written to it; check the disk")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

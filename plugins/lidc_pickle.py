@@ -1,0 +1,74 @@
+"""The LIDC archive that is a pickle: `data_lidc.pickle` of github.com/stefanknegt/Probabilistic-Unet-Pytorch.
+
+A dict of patches, key -> {"image": 128 x 128 floats from 0 to 1, "masks": four of 128 x 128 of 0 and 1, "series_uid"}.
+Its order is the published one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.plugins.array_parts import PickledArray
+from harness.plugins.array_pickle import read_arrays
+from harness.plugins.lidc_patches import MOST_PATCHES, RATERS, Patches, checked_images, checked_uid, packed_masks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Patch = tuple["NDArray[np.uint8]", "NDArray[np.uint8]", bytes]
+
+
+def read_pickle(path: Path) -> Patches:
+    """Return the patches of the pickle *path*, which is never let run anything (`plugins/array_pickle.py`).
+
+    Raises HarnessError where it is another file, or the first patch that is not as it must be.
+    """
+    import numpy as np
+
+    archive = read_arrays(path)
+    if not isinstance(archive, dict) or not 0 < len(archive) <= MOST_PATCHES:
+        found = f"{len(archive):,}" if isinstance(archive, dict) else "something else"
+        raise HarnessError(f"{str(path)!r}: expected a dict of up to {MOST_PATCHES:,} patches, found {found}")
+    images, masks, uids = zip(*_patches(path, archive), strict=True)
+    return Patches(np.stack(images), np.stack(masks), np.array(uids), published_order=True)
+
+
+def _patches(path: Path, archive: dict[Any, Any]) -> Iterator[_Patch]:
+    for number, patch in enumerate(archive.values(), start=1):
+        try:
+            yield _checked(patch)
+        except HarnessError as error:
+            raise HarnessError(f"{str(path)!r}, patch {number} of {len(archive)}: {error}") from error
+        patch.clear()  # lets go of some hundred kilobytes
+
+
+def _checked(patch: Any) -> _Patch:
+    import numpy as np
+
+    missing = {"image", "masks", "series_uid"} - (patch.keys() if isinstance(patch, dict) else set())
+    if missing:
+        raise HarnessError(f"expected image, masks and series_uid, found none called {', '.join(sorted(missing))}")
+    masks = patch["masks"]
+    if isinstance(masks, (list, tuple)):
+        if len(masks) != RATERS:
+            raise HarnessError(f"expected the masks of {RATERS} raters, found {len(masks)}")
+        arrays = [_array("mask", mask) for mask in masks]
+        if len({array.shape for array in arrays}) > 1:
+            raise HarnessError("expected masks of one shape, found several")
+        stacked = np.stack([array.view(np.uint8) if array.dtype.kind == "b" else array for array in arrays])
+    else:
+        stacked = _array("masks", masks)
+    image = _array("image", patch["image"])
+    if image.ndim != 2 or stacked.ndim != 3:
+        raise HarnessError("expected an image of 128 x 128 and masks of 4 x 128 x 128, found other dimensions")
+    return checked_images(image), packed_masks(stacked), checked_uid(patch["series_uid"])
+
+
+def _array(what: str, value: object) -> NDArray[Any]:
+    if not isinstance(value, PickledArray) or value.array is None:
+        raise HarnessError(f"expected {what} to be an array, found {type(value).__name__}")
+    return value.array
