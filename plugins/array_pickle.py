@@ -1,9 +1,9 @@
 """Reading a pickle of numpy arrays in plain containers without running what a pickle can ask for.
 
 A pickle is a program: it names any function there is and calls it. Here its instructions are gone through before any
-is run (`_check_instructions`), and the few names that arrays need lead to stand-ins which build arrays from bytes, by
-checks of our own (`plugins/array_parts.py`). NumPy's own functions are never handed to it: their unpickling trusts what
-it is given.
+is run (`_check_instructions`), and the few names that are needed lead to stand-ins, which build arrays from bytes, by
+checks of our own (`plugins/array_parts.py`), or keep a text or number of pydicom's (`plugins/dicom_parts.py`). NumPy's
+own functions are never handed to it: their unpickling trusts what it is given.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import IO, Any
 
 from harness.errors import HarnessError
 from harness.plugins.array_parts import allowed_names
+from harness.plugins.dicom_parts import DICOM_NAMES
 
-# Enough for protocols 2 to 5. Without those that make objects of any class (INST, OBJ, NEWOBJ, EXT1), that ask for
-# things outside of the file (PERSID, NEXT_BUFFER), or that are text of any length (protocols 0 and 1).
+# Enough for protocols 2 to 5. Without those of protocols 0 and 1 (INST, OBJ, and text of any length), and those that
+# ask for things outside of the file (EXT1, PERSID, NEXT_BUFFER).
 _INSTRUCTIONS = """
-PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
+PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD
 NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
 BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
 EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
 """
 _ALLOWED = frozenset(_INSTRUCTIONS.split())
 _PUTS = {"MEMOIZE", "BINPUT", "LONG_BINPUT"}
-# Each makes an object of up to some hundred bytes from as little as one. 15,096 patches need 2.4 million.
+# Each makes an object of up to some hundred bytes from as little as one. 15,096 patches need 3 million.
 _MOST_INSTRUCTIONS = 12_000_000
 _LONGEST_NAME = 200
 _TRUNCATED = "expected a whole pickle, found a truncated or damaged one; copy it anew"
@@ -62,7 +63,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def __init__(self, content: IO[bytes], size: int) -> None:
         super().__init__(content, fix_imports=False)
-        self._names = allowed_names(size)
+        self._names: dict[tuple[str, str], object] = {**allowed_names(size), **DICOM_NAMES}
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for *name* of *module*; raises HarnessError where there is none."""

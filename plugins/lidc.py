@@ -17,7 +17,16 @@ from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.plugins.data_folder import data_folder
 from harness.plugins.lidc_file import NAME, WAY_OUT, read_order, read_patches, read_sizes, write_patches
-from harness.plugins.lidc_patches import PUBLISHED, SIDE, Patches, labels_of, parts_by_series
+from harness.plugins.lidc_patches import (
+    PUBLISHED,
+    PUBLISHED_POSITIVE,
+    PUBLISHED_SERIES,
+    PUBLISHED_SHA256,
+    SIDE,
+    Patches,
+    labels_of,
+    parts_by_series,
+)
 from harness.specs import DatasetFiles, DatasetSpec, Finding, Split, Splits
 
 if TYPE_CHECKING:
@@ -49,11 +58,14 @@ def load(image_size: int, root: Path | None, parts: Parts) -> Splits:
     from harness.plugins.image_resizing import resized_images
 
     patches = read_patches(_place(root))
-    part = parts(patches)
-    labels = labels_of(patches.masks)
-    images = patches.images[:, None] if image_size == SIDE else resized_images(patches.images, image_size)
-    train, validation, test = (Split(images[part == number], labels[part == number]) for number in range(3))
-    return Splits(train, validation, test)
+    part, labels = parts(patches), labels_of(patches.masks)
+
+    def split(number: int) -> Split:
+        images = patches.images[part == number]
+        sized = images[:, None] if image_size == SIDE else resized_images(images, image_size)
+        return Split(sized, labels[part == number])
+
+    return Splits(split(0), split(1), split(2))
 
 
 def _place(root: Path | None) -> Path:
@@ -96,24 +108,35 @@ def _verify(root: Path | None, parts: Parts) -> Iterator[Finding]:
 
 
 def _facts(patches: Patches, parts: Parts) -> Iterator[tuple[bool, str]]:
-    import numpy as np
-
-    count, positive, series = len(patches), labels_of(patches.masks).sum(), len(np.unique(patches.uids))
-    if count == PUBLISHED:
-        yield True, f"{count:,} patches, as many as the published set has"
-    else:
-        yield False, f"{count:,} patches where the published set has {PUBLISHED:,}: results are not the paper's"
-    yield True, f"{series:,} series; {positive:,} patches positive, marked by three or four raters"
+    yield _archive(patches)
+    yield _content(patches)
     if parts is parts_in_order and not patches.published_order:
         yield False, "in the order of an HDF5 archive, not the published one: not the paper's split; use lidc-series"
-    split = np.bincount(parts(patches), minlength=3)
-    yield True, "split into {:,} for training, {:,} for validation, {:,} for testing".format(*split)
-    yield from _overlap(patches, parts(patches))
+    yield from _split(patches, parts(patches))
 
 
-def _overlap(patches: Patches, part: NDArray[np.int64]) -> Iterator[tuple[bool, str]]:
+def _archive(patches: Patches) -> tuple[bool, str]:
+    if patches.source == PUBLISHED_SHA256:
+        return True, "made from the published pickle"
+    return True, f"made from another file than the published pickle, SHA-256 {patches.source}: order taken on trust"
+
+
+def _content(patches: Patches) -> tuple[bool, str]:
     import numpy as np
 
+    found = len(patches), len(np.unique(patches.uids)), int(labels_of(patches.masks).sum())
+    told = "{:,} patches of {:,} series, {:,} of them positive"
+    if found == (PUBLISHED, PUBLISHED_SERIES, PUBLISHED_POSITIVE):
+        return True, f"{told.format(*found)}, as in the published set"
+    published = told.format(PUBLISHED, PUBLISHED_SERIES, PUBLISHED_POSITIVE)
+    return False, f"{told.format(*found)}, where the published set has {published}: results are not the paper's"
+
+
+def _split(patches: Patches, part: NDArray[np.int64]) -> Iterator[tuple[bool, str]]:
+    import numpy as np
+
+    counts = np.bincount(part, minlength=3)
+    yield True, "split into {:,} for training, {:,} for validation, {:,} for testing".format(*counts)
     places = np.unique(np.stack([np.unique(patches.uids, return_inverse=True)[1], part]), axis=1)[0]
     shared = int((np.bincount(places) > 1).sum())
     yield True, f"{shared} series in more than one part" if shared else "no series in two parts"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.plugins.lidc_patches import LONGEST_UID, MOST_PATCHES, RATERS, SIDE, Patches
+from harness.plugins.dicom_parts import LONGEST_UID
+from harness.plugins.lidc_patches import MOST_PATCHES, RATERS, SIDE, Patches
 from harness.plugins.npz_file import Expected, Header, read_headers, read_npz
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _ARRAYS = {
     "masks": Expected(("uint8",), ((None, RATERS, SIDE, SIDE // 8),)),
     "uids": Expected(tuple(f"|S{length}" for length in range(1, LONGEST_UID + 1)), ((None,),)),
     "published_order": Expected(("uint8",), ((1,),), (0, 1)),
+    "source": Expected(("|S64",), ((1,),)),
 }
 # Images, packed masks and names, and some more for the headers.
 _LIMIT = MOST_PATCHES * (SIDE * SIDE + RATERS * SIDE * SIDE // 8 + LONGEST_UID) + (1 << 20)
@@ -29,8 +31,8 @@ def read_patches(path: Path) -> Patches:
     """Return the patches of *path*; raises HarnessError where it is not there, damaged, or another file."""
     arrays = read_npz(_there(path), _ARRAYS, _LIMIT, WAY_OUT)
     _check_counts(path, {name: len(array) for name, array in arrays.items()})
-    ordered = bool(arrays["published_order"][0])
-    return Patches(arrays["images"], arrays["masks"], arrays["uids"], ordered)
+    ordered, source = bool(arrays["published_order"][0]), arrays["source"][0].decode("ascii", "replace")
+    return Patches(arrays["images"], arrays["masks"], arrays["uids"], ordered, source)
 
 
 def read_sizes(path: Path) -> dict[str, Header]:
@@ -91,8 +93,14 @@ def _write(content: IO[bytes], patches: Patches) -> None:
     import numpy as np
 
     # Not compressed: it is read before every trial, and would shrink by a third only.
-    order = np.array([patches.published_order], np.uint8)
-    np.savez(content, images=patches.images, masks=patches.masks, uids=patches.uids, published_order=order)
+    np.savez(
+        content,
+        images=patches.images,
+        masks=patches.masks,
+        uids=patches.uids,
+        published_order=np.array([patches.published_order], np.uint8),
+        source=np.array([patches.source], "S64"),
+    )
     content.flush()
     os.fsync(content.fileno())
 
@@ -102,7 +110,7 @@ def _compare(written: Path, patches: Patches) -> None:
 
     again = read_patches(written)
     same = all(np.array_equal(getattr(again, name), getattr(patches, name)) for name in ("images", "masks", "uids"))
-    if not same or again.published_order != patches.published_order:
+    if not same or (again.published_order, again.source) != (patches.published_order, patches.source):
         raise HarnessError(f"{str(written)!r} does not hold what was written to it; check the disk")
 
 

@@ -22,6 +22,7 @@ from harness.plugins.lidc_patches import (
     checked_uid,
     packed_masks,
 )
+from harness.weights import file_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +63,9 @@ def read_hdf5(path: Path) -> Patches:
             f"{str(path)!r}: expected an HDF5 file, found a damaged one ({told}); copy it anew"
         ) from error
     images, masks, uids = zip(*pieces, strict=True)
-    flat = [uid for some in uids for uid in some]
-    return Patches(np.concatenate(images), np.concatenate(masks), np.array(flat), published_order=False)
+    flat = np.array([uid for some in uids for uid in some])
+    source = file_digest(str(path)) or ""
+    return Patches(np.concatenate(images), np.concatenate(masks), flat, published_order=False, source=source)
 
 
 def _checked_group(archive: Any, name: str) -> dict[str, Any]:

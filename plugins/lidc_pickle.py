@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.plugins.array_parts import PickledArray
 from harness.plugins.array_pickle import read_arrays
-from harness.plugins.lidc_patches import MOST_PATCHES, RATERS, Patches, checked_images, checked_uid, packed_masks
+from harness.plugins.lidc_patches import (
+    MOST_PATCHES,
+    RATERS,
+    Patches,
+    checked_images,
+    checked_uid,
+    packed_masks,
+)
+from harness.weights import file_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +42,8 @@ def read_pickle(path: Path) -> Patches:
         found = f"{len(archive):,}" if isinstance(archive, dict) else "something else"
         raise HarnessError(f"{str(path)!r}: expected a dict of up to {MOST_PATCHES:,} patches, found {found}")
     images, masks, uids = zip(*_patches(path, archive), strict=True)
-    return Patches(np.stack(images), np.stack(masks), np.array(uids), published_order=True)
+    source = file_digest(str(path)) or ""
+    return Patches(np.stack(images), np.stack(masks), np.array(uids), published_order=True, source=source)
 
 
 def _patches(path: Path, archive: dict[Any, Any]) -> Iterator[_Patch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def made_up(series: list[int], blank: bool = False) -> Patches:
     images = np.zeros((count, 128, 128), np.uint8)
     if not blank:
         images[:, 0, 0], images[:, 0, 1] = np.arange(count) % 256, np.arange(count) // 256
-    return Patches(images, np.zeros((count, 4, 128, 16), np.uint8), np.array(series).astype("S9"), True)
+    return Patches(images, np.zeros((count, 4, 128, 16), np.uint8), np.array(series).astype("S9"), True, "ab" * 32)
 
 
 def test_patch_is_positive_where_three_or_four_raters_marked_it(root: Path) -> None:
@@ -113,15 +114,24 @@ def test_too_little_for_a_split_is_refused(parts: Callable[[Patches], Any], patc
 
 
 def test_subset_is_verified_as_not_the_published_set(root: Path) -> None:
-    told = "20 patches where the published set has 15,096: results are not the paper's"
+    told = (
+        "20 patches of 10 series, 8 of them positive, where the published set has "
+        "15,096 patches of 875 series, 7,377 of them positive: results are not the paper's"
+    )
 
     assert [told] == wrong(list(files().verify(root)))
     assert "published order, 20 patches" == _variant("lidc", root)
     assert "20 patches" == _variant("lidc-series", root)
 
 
-def test_hdf5_is_verified_as_not_the_papers_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.plugins.lidc.PUBLISHED", 20)
+@pytest.fixture
+def _made_up_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PUBLISHED", 20), ("PUBLISHED_SERIES", 10), ("PUBLISHED_POSITIVE", 8)):
+        monkeypatch.setattr(f"harness.plugins.lidc.{name}", value)
+
+
+@pytest.mark.usefixtures("_made_up_is_published")
+def test_hdf5_is_verified_as_not_the_papers_split(tmp_path: Path) -> None:
     told = wrong(prepare(write_hdf5(tmp_path / "a"), tmp_path))
 
     assert ["in the order of an HDF5 archive, not the published one: not the paper's split; use lidc-series"] == told
@@ -130,13 +140,26 @@ def test_hdf5_is_verified_as_not_the_papers_split(tmp_path: Path, monkeypatch: p
     assert "default" == _variant("lidc-series", tmp_path)
 
 
+@pytest.mark.usefixtures("_made_up_is_published")
 def test_published_set_is_verified_as_right(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.plugins.lidc.PUBLISHED", 20)
+    digest = hashlib.sha256((root.parent / "data_lidc.pickle").read_bytes()).hexdigest()
+    monkeypatch.setattr("harness.plugins.lidc.PUBLISHED_SHA256", digest)
     findings = list(files().verify(root))
 
     assert [] == wrong(findings)
-    assert "10 series; 8 patches positive, marked by three or four raters" in [finding.told for finding in findings]
+    assert [
+        "made from the published pickle",
+        "20 patches of 10 series, 8 of them positive, as in the published set",
+        "split into 12 for training, 4 for validation, 4 for testing",
+        "no series in two parts",
+    ] == [finding.told for finding in findings][1:]
     assert "default" == _variant("lidc", root)
+
+
+def test_file_that_another_archive_was_made_of_is_told_by_its_digest(root: Path) -> None:
+    digest = hashlib.sha256((root.parent / "data_lidc.pickle").read_bytes()).hexdigest()
+
+    assert any(f"SHA-256 {digest}: order taken on trust" in finding.told for finding in files().verify(root))
 
 
 def test_variant_of_a_missing_file_is_the_default(tmp_path: Path) -> None:
