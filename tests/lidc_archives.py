@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import types
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -28,11 +31,14 @@ def made_up_patches(count: int = PATCHES) -> dict[str, dict[str, Any]]:
 
 
 def made_up_masks(marked: int) -> list[Any]:
-    """Return the masks of four raters of whom the first *marked* marked a nodule."""
+    """Return the masks of four raters of whom the first *marked* marked a nodule.
+
+    Some that are empty are of floats, as in the published pickle.
+    """
     masks = [np.zeros((128, 128), np.uint8) for _ in range(4)]
     for mask in masks[:marked]:
         mask[60:70, 50:71] = 1
-    return masks
+    return masks if marked > 2 else [*masks[:3], np.zeros((128, 128))]
 
 
 def write_pickle(path: Path, patches: object = None, protocol: int = 4) -> Path:
@@ -40,13 +46,56 @@ def write_pickle(path: Path, patches: object = None, protocol: int = 4) -> Path:
     return path
 
 
+def write_published_pickle(path: Path) -> Path:
+    """Write made-up patches as the published pickle has them: protocol 3, UIDs and spacings as pydicom's classes.
+
+    pydicom is not needed: pickle only asks where a class is found, and what it holds.
+    """
+    with patch.dict(sys.modules, {name: types.ModuleType(name) for name in ("pydicom", *_DICOM)}):
+        for name, kind in _DICOM.items():
+            setattr(sys.modules[name], kind.__name__, kind)
+        patches = {
+            key: {**each, "series_uid": UID(each["series_uid"]), "pixel_spacing": MultiValue()}
+            for key, each in made_up_patches().items()
+        }
+        return write_pickle(path, patches, protocol=3)
+
+
+class UID(str):
+    """Text, as pydicom has it."""
+
+    __module__ = "pydicom.uid"
+
+
+class DSfloat(float):
+    """A number that remembers how it was written."""
+
+    __module__ = "pydicom.valuerep"
+
+    def __init__(self, number: float) -> None:
+        self.original_string = str(number)
+
+
+class MultiValue:
+    """Values of one kind."""
+
+    __module__ = "pydicom.multival"
+
+    def __init__(self) -> None:
+        self._list = [DSfloat(0.703125), DSfloat(0.703125)]
+        self.type_constructor = DSfloat
+
+
+_DICOM: dict[str, type] = {kind.__module__: kind for kind in (UID, DSfloat, MultiValue)}
+
+
 def hdf5_arrays(patches: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the arrays that an HDF5 archive of *patches* has for one group."""
     values = list(patches.values())
     return {
-        "images": np.stack([patch["image"] for patch in values]) - 0.5,
-        "labels": np.stack([np.stack(patch["masks"], axis=-1) for patch in values]),
-        "uids": np.array([hash(patch["series_uid"]) for patch in values]),
+        "images": np.stack([each["image"] for each in values]) - 0.5,
+        "labels": np.stack([np.stack(each["masks"], axis=-1) for each in values]).astype(np.uint8),
+        "uids": np.array([hash(each["series_uid"]) for each in values]),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from lidc_archives import made_up_patches, write_hdf5, write_pickle
+from lidc_archives import made_up_patches, write_hdf5, write_pickle, write_published_pickle
 
 from harness.errors import HarnessError
 from harness.plugins.lidc_hdf5 import read_hdf5
@@ -50,6 +50,16 @@ def test_pickle_gives_its_patches_in_its_order(protocol: int, tmp_path: Path) ->
     np.testing.assert_array_equal([patch["masks"] for patch in made_up], masks_of(patches))
     assert [patch["series_uid"].encode() for patch in made_up] == patches.uids.tolist()
     assert patches.published_order
+
+
+def test_published_pickle_is_read_without_pydicom_whose_values_it_holds(tmp_path: Path) -> None:
+    path = write_published_pickle(tmp_path / "a")
+    plain = read_pickle(write_pickle(tmp_path / "b"))
+    patches = read_pickle(path)
+
+    assert b"pydicom.multival\nMultiValue" in path.read_bytes()
+    np.testing.assert_array_equal(plain.images, patches.images)
+    assert plain.uids.tolist() == patches.uids.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
