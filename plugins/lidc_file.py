@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.plugins.dicom_parts import LONGEST_UID
 from harness.plugins.lidc_patches import MOST_PATCHES, RATERS, SIDE, Patches
-from harness.plugins.npz_file import Expected, Header, read_headers, read_npz
+from harness.plugins.npz_file import Expected, read_headers, read_npz
 
 if TYPE_CHECKING:
     from typing import IO
+
+    from numpy.typing import NDArray
 
 NAME = "lidc.npz"
 _ARRAYS = {
@@ -27,25 +32,28 @@ _LIMIT = MOST_PATCHES * (SIDE * SIDE + RATERS * SIDE * SIDE // 8 + LONGEST_UID) 
 WAY_OUT = "make it with `harness data prepare lidc --from data_lidc.pickle`, or name another folder with --data-dir"
 
 
+@frozen
+class About:
+    """How many patches a file holds, and what `Patches` says of their order and source."""
+
+    count: int
+    published_order: bool
+    source: str
+
+
 def read_patches(path: Path) -> Patches:
     """Return the patches of *path*; raises HarnessError where it is not there, damaged, or another file."""
     arrays = read_npz(_there(path), _ARRAYS, _LIMIT, WAY_OUT)
     _check_counts(path, {name: len(array) for name, array in arrays.items()})
-    ordered, source = bool(arrays["published_order"][0]), arrays["source"][0].decode("ascii", "replace")
-    return Patches(arrays["images"], arrays["masks"], arrays["uids"], ordered, source)
+    return Patches(arrays["images"], arrays["masks"], arrays["uids"], *_told(arrays))
 
 
-def read_sizes(path: Path) -> dict[str, Header]:
-    """Return what the headers of *path* say, without reading its images; errors as `read_patches`."""
+def read_about(path: Path) -> About:
+    """Return what the file says of its patches, without reading them; errors as `read_patches`."""
     headers = read_headers(_there(path), _ARRAYS, _LIMIT, WAY_OUT)
     _check_counts(path, {name: header.shape[0] for name, header in headers.items()})
-    return headers
-
-
-def read_order(path: Path) -> bool:
-    """Return whether the patches of *path* are in the published order, without reading the images."""
-    name = "published_order"
-    return bool(read_npz(_there(path), {name: _ARRAYS[name]}, _LIMIT, WAY_OUT)[name][0])
+    about = read_npz(path, {name: _ARRAYS[name] for name in ("published_order", "source")}, _LIMIT, WAY_OUT)
+    return About(headers["images"].shape[0], *_told(about))
 
 
 def write_patches(path: Path, patches: Patches) -> None:
@@ -74,6 +82,12 @@ def _replace(path: Path, patches: Patches) -> None:
     finally:
         aside.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _told(arrays: Mapping[str, NDArray[Any]]) -> tuple[bool, str]:
+    """Return the fields `published_order` and `source`."""
+    source: bytes = arrays["source"][0]
+    return bool(arrays["published_order"][0]), source.decode("ascii", "replace")
 
 
 def _there(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -44,6 +43,11 @@ class Patches:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def is_published(source: str) -> bool:
+    """Say whether *source* is the SHA-256 of the published pickle."""
+    return source == PUBLISHED_SHA256
 
 
 def checked_images(images: NDArray[Any], offset: float = 0.0) -> NDArray[np.uint8]:
@@ -101,34 +105,6 @@ def labels_of(masks: NDArray[np.uint8]) -> NDArray[np.int64]:
 
     labels: NDArray[np.int64] = (masks.any(axis=(2, 3)).sum(axis=1) >= 3).astype(np.int64)
     return labels
-
-
-def parts_by_series(patches: Patches) -> NDArray[np.int64]:
-    """Return `int64 [N]`: 0 (train), 1 (validation) or 2 (test), the same for all patches of a series.
-
-    The series are taken in the order of a SHA-256 of their images, the first 60 % of the patches to train and the next
-    20 % to validation. So it is the same split whatever the archive calls the series and in which order it has them.
-    Raises HarnessError where there are too few series for that.
-    """
-    import numpy as np
-
-    _, series = np.unique(patches.uids, return_inverse=True)
-    digests = _digests(patches.images, series)
-    ranks = np.argsort(sorted(range(len(digests)), key=digests.__getitem__))
-    sizes = np.bincount(ranks[series])
-    middles = (np.cumsum(sizes) - sizes / 2) / len(patches)
-    parts: NDArray[np.int64] = np.searchsorted([0.6, 0.8], middles, side="right")[ranks[series]].astype(np.int64)
-    if len(np.unique(parts)) < 3:
-        raise HarnessError(f"a split by series needs more of them than {len(digests)}, or smaller ones")
-    return parts
-
-
-def _digests(images: NDArray[np.uint8], series: NDArray[np.int64]) -> list[str]:
-    """Return for each series a digest of its images, whatever their order."""
-    found: list[list[bytes]] = [[] for _ in range(series.max() + 1)]
-    for image, number in zip(images, series, strict=True):
-        found[number].append(hashlib.sha256(image.tobytes()).digest())
-    return [hashlib.sha256(b"".join(sorted(each))).hexdigest() for each in found]
 
 
 def _check_shape(what: str, array: NDArray[Any], last: tuple[int, ...]) -> None:

@@ -16,9 +16,9 @@ from npz_files import flip_byte_in, write_members, write_npz
 
 from harness.errors import HarnessError
 from harness.plugins import lidc_file
-from harness.plugins.lidc import parts_in_order
 from harness.plugins.lidc_file import read_patches, write_patches
-from harness.plugins.lidc_patches import Patches, labels_of, parts_by_series
+from harness.plugins.lidc_patches import Patches, labels_of
+from harness.plugins.lidc_split import parts_by_series, parts_in_order
 from harness.plugins_loader import PluginChoice, load_plugins
 from harness.specs import DatasetFiles, DatasetSpec, Finding
 
@@ -41,6 +41,10 @@ def prepare(source: Path, root: Path, name: str = "lidc") -> list[Finding]:
 
 def wrong(findings: list[Finding]) -> list[str]:
     return [finding.told for finding in findings if not finding.right]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -120,14 +124,12 @@ def test_subset_is_verified_as_not_the_published_set(root: Path) -> None:
     )
 
     assert [told] == wrong(list(files().verify(root)))
-    assert "published order, 20 patches" == _variant("lidc", root)
-    assert "20 patches" == _variant("lidc-series", root)
 
 
 @pytest.fixture
 def _made_up_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("PUBLISHED", 20), ("PUBLISHED_SERIES", 10), ("PUBLISHED_POSITIVE", 8)):
-        monkeypatch.setattr(f"harness.plugins.lidc.{name}", value)
+        monkeypatch.setattr(f"harness.plugins.lidc_facts.{name}", value)
 
 
 @pytest.mark.usefixtures("_made_up_is_published")
@@ -135,15 +137,13 @@ def test_hdf5_is_verified_as_not_the_papers_split(tmp_path: Path) -> None:
     told = wrong(prepare(write_hdf5(tmp_path / "a"), tmp_path))
 
     assert ["in the order of an HDF5 archive, not the published one: not the paper's split; use lidc-series"] == told
-    assert "order of an HDF5 archive, 20 patches" == _variant("lidc", tmp_path)
     assert [] == wrong(list(files("lidc-series").verify(tmp_path)))
-    assert "default" == _variant("lidc-series", tmp_path)
+    assert f"HDF5's order, 20 patches, {digest(tmp_path / 'a')[:16]}" == _variant("lidc", tmp_path)
 
 
 @pytest.mark.usefixtures("_made_up_is_published")
 def test_published_set_is_verified_as_right(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = hashlib.sha256((root.parent / "data_lidc.pickle").read_bytes()).hexdigest()
-    monkeypatch.setattr("harness.plugins.lidc.PUBLISHED_SHA256", digest)
+    monkeypatch.setattr("harness.plugins.lidc_patches.PUBLISHED_SHA256", digest(root.parent / "data_lidc.pickle"))
     findings = list(files().verify(root))
 
     assert [] == wrong(findings)
@@ -153,13 +153,15 @@ def test_published_set_is_verified_as_right(root: Path, monkeypatch: pytest.Monk
         "split into 12 for training, 4 for validation, 4 for testing",
         "no series in two parts",
     ] == [finding.told for finding in findings][1:]
-    assert "default" == _variant("lidc", root)
+    assert ["default"] * 2 == [_variant("lidc", root), _variant("lidc-series", root)]
 
 
 def test_file_that_another_archive_was_made_of_is_told_by_its_digest(root: Path) -> None:
-    digest = hashlib.sha256((root.parent / "data_lidc.pickle").read_bytes()).hexdigest()
+    known = digest(root.parent / "data_lidc.pickle")
 
-    assert any(f"SHA-256 {digest}: order taken on trust" in finding.told for finding in files().verify(root))
+    assert any(f"SHA-256 {known}: order taken on trust" in finding.told for finding in files().verify(root))
+    assert f"pickle's order, 20 patches, {known[:16]}" == _variant("lidc", root)
+    assert f"20 patches, {known[:16]}" == _variant("lidc-series", root)
 
 
 def test_variant_of_a_missing_file_is_the_default(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""The archives that LIDC-IDRI's patches circulate in, told apart by their first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.plugins.lidc_patches import Patches
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLE = b"\x80"
+
+
+def read_archive(source: Path) -> Patches:
+    """Return the patches of *source*, a pickle or an HDF5 file; raises HarnessError where it is neither, or damaged."""
+    if source.exists() and not source.is_file():
+        raise HarnessError(f"{str(source)!r} is no file; give the archive itself with --from")
+    try:
+        with source.open("rb") as content:
+            start = content.read(512)
+    except OSError as error:
+        raise HarnessError(f"cannot read {str(source)!r}: {error.strerror}; give the archive with --from") from error
+    if start.startswith(_HDF5):
+        from harness.plugins.lidc_hdf5 import read_hdf5
+
+        return read_hdf5(source)
+    if not start.startswith(_PICKLE):
+        raise HarnessError(f"{str(source)!r}: expected a pickle or an HDF5 file, found {_what(start)}")
+    from harness.plugins.lidc_pickle import read_pickle
+
+    return read_pickle(source)
+
+
+def _what(start: bytes) -> str:
+    """Return what a file is by its first bytes."""
+    if not start:
+        return "an empty file"
+    if start.lstrip().startswith(b"<"):
+        return "a web page, such as a server's error message; download it anew"
+    return "an archive to be unpacked first" if start.startswith((b"PK", b"\x1f\x8b")) else "something else"
