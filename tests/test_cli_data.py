@@ -166,6 +166,10 @@ def test_dataset_of_a_strangers_plugin_tells_of_its_files(
     assert [str(tmp_path / "strange.py")] == [row["file"] for row in rows(capsys, "list", "strange", *options)]
     assert ["odd"] == [row["finding"] for row in rows(capsys, "verify", "strange", *options, code=1)]
 
+    assert "the plugin of dataset 'strange' failed: KeyError: 'a'" in refusal(
+        capsys, "prepare", "strange", "--from", "a", *options
+    )
+
 
 STRANGER = """
 from harness import DatasetSpec, hookimpl
@@ -177,9 +181,12 @@ def expected(root):
 def verify(root):
     yield Finding(root / "strange.py", False, "odd")
 
+def prepare(source, root):
+    raise KeyError(source.name)
+
 @hookimpl
 def harness_register_datasets(register):
-    register(DatasetSpec("strange", print, 2, 1, files=DatasetFiles(expected, verify)))
+    register(DatasetSpec("strange", print, 2, 1, files=DatasetFiles(expected, verify, prepare)))
 """
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "score": "PePR of a store or a table of readings.",
     "select": "The best models that fit a budget.",
     "import": "Put others' results into a store.",
-    "data": "Where datasets' files are expected, whether they are right, and how to make them.",
+    "data": "Whether datasets' files are there and right, and making them.",
     "list": "What is registered, and by whom.",
     "doctor": "Which meters and devices work here, and why others do not.",
     "export": "Write a store's trials, epochs or readings to a file.",

@@ -61,9 +61,10 @@ def list_files(pattern: tuple[str, ...], data_dir: Path | None, **options: Any) 
 @click.pass_context
 def verify(ctx: click.Context, /, name: str, data_dir: Path | None, **options: Any) -> None:
     """Tell what is right and wrong with the files of the dataset NAME; ends with 1 where something is wrong."""
-    findings = list(_files(_registry(options), name).verify(data_dir))
-    _write(_rows(name, findings), _FOUND, options)
-    ctx.exit(0 if all(finding.right for finding in findings) else 1)
+    files = _files(_registry(options), name)
+    rows = _findings(name, lambda: files.verify(data_dir))
+    _write(rows, _FOUND, options)
+    ctx.exit(0 if all(row["right"] for row in rows) else 1)
 
 
 @command.command()
@@ -76,7 +77,7 @@ def prepare(name: str, source: Path, data_dir: Path | None, **options: Any) -> N
     if make is None:
         raise HarnessError(f"dataset {name!r} is not made from an archive; `harness data list {name}` shows its files")
     click.echo(f"harness: reading {source}", err=True)
-    _write(_rows(name, make(source, data_dir)), _FOUND, options)
+    _write(_findings(name, lambda: make(source, data_dir)), _FOUND, options)
 
 
 def _registry(options: dict[str, Any]) -> Registry:
@@ -114,11 +115,19 @@ def _files(registry: Registry, name: str) -> DatasetFiles:
     return files
 
 
-def _rows(name: str, findings: Iterable[Finding]) -> Rows:
-    return [
-        {"dataset": name, "file": str(finding.file), "right": finding.right, "finding": finding.told}
-        for finding in findings
-    ]
+def _findings(name: str, find: Callable[[], Iterable[Finding]]) -> Rows:
+    """Return a row for each thing that *find* tells; raises HarnessError also where a plugin's own code fails."""
+    try:
+        return [
+            {"dataset": name, "file": str(finding.file), "right": finding.right, "finding": finding.told}
+            for finding in find()
+        ]
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise HarnessError(
+            f"the plugin of dataset {name!r} failed: {type(error).__name__}: {error}; `harness --debug` says where"
+        ) from error
 
 
 def _write(rows: Rows, columns: list[str], options: dict[str, Any]) -> None:
