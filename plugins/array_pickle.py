@@ -37,7 +37,7 @@ def read_arrays(path: Path) -> Any:
     """Return what the pickle *path* holds: dicts, lists, tuples, text, bytes, numbers, and `PickledArray`s of numbers.
 
     All of it is in memory at once, up to three times in protocol 2. Raises HarnessError, without having called anything
-    that the file names, where it asks for more than that, is damaged, or needs more memory than there is.
+    that the file names, where it asks for more than that, is damaged, or is larger than the memory that is free.
     """
     try:
         with path.open("rb") as content:
@@ -50,8 +50,8 @@ def read_arrays(path: Path) -> Any:
         raise HarnessError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     except HarnessError as error:
         raise HarnessError(f"{str(path)!r}: {error}") from error.__cause__
-    except MemoryError as error:
-        raise HarnessError(f"{str(path)!r} needs more memory than there is; convert it on a larger machine") from error
+    except MemoryError:
+        raise
     except Exception as error:  # the documentation of pickle promises no certain kind for damaged files
         raise HarnessError(
             f"{str(path)!r}: expected a pickle of numpy arrays, found a damaged one ({_kind(error)}); copy it anew"

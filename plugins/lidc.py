@@ -15,7 +15,6 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.plugins.data_folder import data_folder
-from harness.plugins.lidc_archive import read_archive
 from harness.plugins.lidc_facts import facts
 from harness.plugins.lidc_file import NAME, WAY_OUT, read_about, read_patches, write_patches
 from harness.plugins.lidc_patches import SIDE, is_published, labels_of
@@ -74,6 +73,8 @@ def _verify(root: Path | None, parts: Parts) -> Iterator[Finding]:
 
 def _prepare(source: Path, root: Path | None, parts: Parts) -> Iterator[Finding]:
     """Convert the archive *source*, pickle or HDF5; yields what `_verify` finds in what was written."""
+    from harness.plugins.lidc_archive import read_archive
+
     write_patches(_place(root), read_archive(source))
     yield from _verify(root, parts)
 

@@ -32,7 +32,9 @@ def facts(patches: Patches, parts: Parts) -> Iterator[tuple[bool, str]]:
 def _archive(patches: Patches) -> tuple[bool, str]:
     if is_published(patches.source):
         return True, "made from the published pickle"
-    return True, f"made from another file than the published pickle, SHA-256 {patches.source}: order taken on trust"
+    if not patches.published_order:
+        return True, f"made from an HDF5 archive, SHA-256 {patches.source}"
+    return True, f"made from another pickle than the published one, SHA-256 {patches.source}: order taken on trust"
 
 
 def _content(patches: Patches) -> tuple[bool, str]:

@@ -56,25 +56,28 @@ def _patches(path: Path, archive: dict[Any, Any]) -> Iterator[_Patch]:
 
 
 def _checked(patch: Any) -> _Patch:
-    import numpy as np
-
     missing = {"image", "masks", "series_uid"} - (patch.keys() if isinstance(patch, dict) else set())
     if missing:
         raise HarnessError(f"expected image, masks and series_uid, found none called {', '.join(sorted(missing))}")
-    masks = patch["masks"]
-    if isinstance(masks, (list, tuple)):
-        if len(masks) != RATERS:
-            raise HarnessError(f"expected the masks of {RATERS} raters, found {len(masks)}")
-        arrays = [_array("mask", mask) for mask in masks]
-        if len({array.shape for array in arrays}) > 1:
-            raise HarnessError("expected masks of one shape, found several")
-        stacked = np.stack([array.view(np.uint8) if array.dtype.kind == "b" else array for array in arrays])
-    else:
-        stacked = _array("masks", masks)
-    image = _array("image", patch["image"])
-    if image.ndim != 2 or stacked.ndim != 3:
+    image, masks = _array("image", patch["image"]), _masks(patch["masks"])
+    if image.ndim != 2 or masks.ndim != 3:
         raise HarnessError("expected an image of 128 x 128 and masks of 4 x 128 x 128, found other dimensions")
-    return checked_images(image), packed_masks(stacked), checked_uid(patch["series_uid"])
+    return checked_images(image), packed_masks(masks), checked_uid(patch["series_uid"])
+
+
+def _masks(masks: object) -> NDArray[Any]:
+    """Return the raters' masks as one array; they are a list of arrays, maybe of several types, or one already."""
+    import numpy as np
+
+    if not isinstance(masks, (list, tuple)):
+        return _array("masks", masks)
+    if len(masks) != RATERS:
+        raise HarnessError(f"expected the masks of {RATERS} raters, found {len(masks)}")
+    arrays = [_array("mask", mask) for mask in masks]
+    if len({array.shape for array in arrays}) > 1:
+        raise HarnessError("expected masks of one shape, found several")
+    # Together with other types, a bool that is another byte than 0 or 1 would become a 1.
+    return np.stack([array.view(np.uint8) if array.dtype.kind == "b" else array for array in arrays])
 
 
 def _array(what: str, value: object) -> NDArray[Any]:

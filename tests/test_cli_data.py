@@ -156,6 +156,18 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.Ca
     assert "--data-dir" in line
 
 
+def test_archive_that_does_not_fit_into_memory_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("numpy.packbits", too_large)
+    for source in (write_pickle(tmp_path / "a"), write_hdf5(tmp_path / "b")):
+        line = refusal(capsys, "prepare", "lidc", "--from", str(source), "--data-dir", str(tmp_path))
+        assert f"'{source}' needs more memory than there is" in line
+
+
 def test_dataset_of_a_strangers_plugin_tells_of_its_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
