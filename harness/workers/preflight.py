@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
-from harness.weights import cached_file, weights_name, weights_of
-from harness.wire import decode
+from harness.wire import decode, encode
 from harness.workers.executor import Job
+from harness.workers.weights_check import Checked, check_weights
 from harness.workers.worker import Send, loaded_plugins
 
 
@@ -36,28 +35,28 @@ def find_device(payload: bytes, send: Send) -> None:
 
 
 def check(payload: bytes, send: Send) -> None:
-    """Send what stands in the way of the jobs in *payload*, a JSON list of lines."""
-    jobs = [decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)]
-    send(json.dumps(list(problems(jobs))).encode())
+    """Send what stands in the way of the jobs in *payload*, a JSON list, and what has to be downloaded: `Checked`."""
+    send(encode(checked([decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)])))
 
 
-def problems(jobs: Iterable[Job]) -> Iterator[str]:
-    """Yield one line for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
-    seen: set[object] = set()
-    for job in jobs:
-        setting = job.trial.setting
-        what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
-        if what in seen:
-            continue
-
-        seen.add(what)
+def checked(jobs: Iterable[Job]) -> Checked:
+    """Return each thing that would make one of *jobs* fail, once: unknown model, image size, weights."""
+    problems: dict[str, None] = {}
+    good: list[Job] = []
+    for job in _different(jobs):
         try:
             _check(job, loaded_plugins(job.plugins).registry)
+            good.append(job)
         except HarnessError as error:
-            told = str(error)
-            if told not in seen:
-                yield told
-            seen.add(told)
+            problems[str(error)] = None
+    found = check_weights(good)
+    return Checked([*problems, *found.problems], found.missing)
+
+
+def _different(jobs: Iterable[Job]) -> Iterable[Job]:
+    """Return one job for each combination that is checked."""
+    settings = ((job, job.trial.setting) for job in jobs)
+    return {(job.trial.model, job.trial.dataset, set.image_size, set.weights): job for job, set in settings}.values()
 
 
 def _check(job: Job, registry: Registry) -> None:
@@ -69,11 +68,6 @@ def _check(job: Job, registry: Registry) -> None:
     _check_device(setting.device)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
-    weights = weights_of(model.name, setting.weights, job.weights_dir)
-    if weights == "pretrained":
-        _check_hub(model, job.weights_dir)
-    elif weights is not None and not Path(weights).is_file():
-        raise HarnessError(f"the weights file {weights!r} of {model.name!r} is not there; or train with --scratch")
 
 
 def _check_packages() -> None:
@@ -120,25 +114,3 @@ def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int, batch: in
     except Exception:
         return False
     return True
-
-
-def _check_hub(model: ModelSpec, weights_dir: str | None) -> None:
-    """Raise HarnessError where the published weights are neither in the hub's cache nor to be had from the hub."""
-    locate = getattr(model.create, "hub_file", None)
-    if locate is None:
-        return  # the plugin that brings the model brings its weights
-
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    repository, file = locate()
-    if cached_file(repository, file) is not None:
-        return
-    try:
-        get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
-    except Exception as error:
-        folder = weights_dir or "FOLDER"
-        raise HarnessError(
-            f"the weights of {model.name!r} cannot be had: {file} of {repository} is not in the cache and the hub does "
-            f"not answer ({type(error).__name__}); put the file at {folder}/{weights_name(model.name)}.safetensors and "
-            f"give --weights-dir {folder}, or train with --scratch"
-        ) from error

@@ -1,0 +1,148 @@
+"""Before the first trial: whether each model's weights can be had and fit, and the download of those that are missing.
+
+Runs in a worker, since it needs torch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+from attrs import field, frozen
+
+from harness.errors import HarnessError
+from harness.hub import HubError, Published, ask_hub, discard, download
+from harness.registry import Registry
+from harness.specs import IMAGE_TASKS, ModelSpec
+from harness.weights import file_of_weights, verified_digest, weights_names, weights_of
+from harness.wire import decode
+from harness.workers.executor import Job
+from harness.workers.worker import Send, loaded_plugins
+
+
+@frozen
+class Wanted:
+    """The weights that one model needs: of `job`, in `file`, or (None) at `place` on the hub."""
+
+    job: Job
+    model: ModelSpec
+    file: str | None
+    place: tuple[str, str] | None
+
+
+@frozen
+class Checked:
+    """What the check of weights found: `problems`, a text each, and what is to be downloaded, job by job."""
+
+    problems: list[str] = field(factory=list)
+    missing: list[tuple[Job, Published]] = field(factory=list)
+
+
+def check_weights(jobs: Iterable[Job]) -> Checked:
+    """Return what stands in the way of the weights of *jobs*, and those that the hub has and the cache has not."""
+    checked = Checked()
+    absent: list[Wanted] = []
+    for job in _one_for_each_model(jobs):
+        try:
+            wanted = _wanted(job, loaded_plugins(job.plugins).registry)
+            if wanted is not None and wanted.file is not None:
+                _refuse_unless_fits(wanted.job, wanted.model, wanted.file)
+            elif wanted is not None and wanted.place is not None:
+                absent.append(wanted)
+        except HarnessError as error:
+            checked.problems.append(str(error))
+    return _asked(absent, checked)
+
+
+def _one_for_each_model(jobs: Iterable[Job]) -> list[Job]:
+    pictured = (job for job in jobs if job.trial.task in IMAGE_TASKS)
+    return list({(job.trial.model, job.trial.setting.weights): job for job in pictured}.values())
+
+
+def _wanted(job: Job, registry: Registry) -> Wanted | None:
+    """Return where the weights of *job* are, None where it needs none."""
+    model = registry.model(job.trial.model)
+    weights = weights_of(model, job.trial.setting.weights, job.weights_dir)
+    if weights is None:
+        return None
+    file = file_of_weights(model, weights)
+    # A plugin that does not say where its weights are brings them itself.
+    locate = getattr(model.create, "hub_file", None)
+    return Wanted(job, model, file, locate() if file is None and locate is not None else None)
+
+
+def _refuse_unless_fits(job: Job, model: ModelSpec, file: str) -> None:
+    """Raise HarnessError for a file that the model does not take: read for real, but put where nothing is computed."""
+    import torch
+
+    dataset = loaded_plugins(job.plugins).registry.dataset(job.trial.dataset)
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
+            model.create(dataset.num_outputs, dataset.in_chans, job.trial.setting.image_size, file)
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except Exception:  # noqa: S110  a model that cannot be made without memory may be made with it: the trial will tell
+        pass
+
+
+def _asked(absent: Sequence[Wanted], checked: Checked) -> Checked:
+    """Add to *checked* what the hub says of all that is in no cache: one problem that lists what cannot be had."""
+    answers = ask_hub([wanted.place for wanted in absent if wanted.place is not None])
+    refused = []
+    for wanted, answer in zip(absent, answers, strict=True):
+        if isinstance(answer, Published):
+            checked.missing.append((wanted.job, answer))
+        else:
+            refused.append((wanted, answer))
+    if refused:
+        checked.problems.append(_cannot_be_had(refused))
+    return checked
+
+
+def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
+    """Return the one text that lists all weights which cannot be had, and the ways out."""
+    reasons = list(dict.fromkeys(str(error) for _, error in refused))
+    folder = refused[0][0].job.weights_dir or "FOLDER"
+    count = f"of {len(refused)} models" if len(refused) > 1 else f"of {refused[0][0].model.name!r}"
+    common = f": {reasons[0]}" if len(reasons) == 1 else ""
+    lines = [f"the weights {count} cannot be had{common}; they are in no cache"]
+    for wanted, error in refused:
+        own = f": {error}" if len(reasons) > 1 else ""
+        lines.append(f"  {wanted.model.name}{own} -> {folder}/{weights_names(wanted.model)[-1]}.safetensors")
+    repository, file = refused[0][0].place or ("", "")
+    lines.append(
+        f"where there is a network, `hf download {repository} {file}` fills the cache; or put the files in {folder} as "
+        f"named above and give --weights-dir {folder}; or train with --scratch"
+    )
+    return "\n".join(lines)
+
+
+def fetch(payload: bytes, send: Send) -> None:
+    """Download the weights of the job in *payload*; send why they cannot be had or do not fit, else nothing."""
+    try:
+        _download(decode(payload, Job))
+        problem = ""
+    except HarnessError as error:
+        problem = str(error)
+    send(problem.encode())
+
+
+def _download(job: Job) -> None:
+    model = loaded_plugins(job.plugins).registry.model(job.trial.model)
+    try:
+        file = download(*getattr(model.create, "hub_file")())  # noqa: B009  only some have it
+    except HubError as error:
+        raise HarnessError(
+            f"the weights of {model.name!r} cannot be had: {error}; try again, or train with --scratch"
+        ) from error
+    _refuse_unless_as_promised(file)
+    _refuse_unless_fits(job, model, file)
+
+
+def _refuse_unless_as_promised(file: str) -> None:
+    try:
+        verified_digest(file, None)
+    except HarnessError:
+        discard(file)
+        raise
