@@ -63,9 +63,19 @@ class TimmModel:
         from timm.models import get_pretrained_cfg
 
         published = get_pretrained_cfg(self.name)
-        if published is None:
-            raise HarnessError(f"timm publishes no weights of {self.name!r}; train it with --scratch")
+        if published is None or not (published.hf_hub_id or published.url):
+            raise HarnessError(
+                f"timm publishes no weights of {self.name!r}; train it with --scratch, or give --weights-dir"
+            )
         return published.hf_hub_id or f"timm/{self.name}", published.hf_hub_filename or "model.safetensors"
+
+    @property
+    def weights_url(self) -> str | None:
+        """Where timm itself has the published weights from, where it does not name a repository of the hub."""
+        from timm.models import get_pretrained_cfg
+
+        published = get_pretrained_cfg(self.name)
+        return str(published.url) if published is not None and not published.hf_hub_id and published.url else None
 
     def _fixed_size(self) -> int | None:
         """Return the only image size that the model takes as it is, None where it takes several."""

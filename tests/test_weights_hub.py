@@ -17,6 +17,7 @@ from harness.store.reading import open_reader
 
 MODEL, REPOSITORY = "timm:test_resnet.r160_in1k", "timm/test_resnet.r160_in1k"
 FILE = f"{REPOSITORY}/model.safetensors"
+LACKING = ("test_convnext", "test_nfnet")
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,10 @@ def run(hub: Hub, *more: str, model: str = MODEL, **environment: str) -> subproc
     words = ["--model", model, "--dataset", "digits", "--epochs", "1", "--train-fraction", "0.02", "--device", "cpu"]
     own = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(Path.cwd() / "hf"), "HF_HUB_OFFLINE": "0"}
     waits = {"HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1", "NO_PROXY": "127.0.0.1"}
+    threads = {"OMP_NUM_THREADS": "1"}  # several wait for each other where other tests take the cores
     return subprocess.run(
         [sys.executable, "-m", "harness", "run", *words, "--meter", "time", *more],
-        env={**os.environ, **own, **waits, **environment},
+        env={**os.environ, **own, **waits, **threads, **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -84,3 +86,32 @@ def test_published_weights_are_downloaded_once_and_used_offline_as_the_same_tria
         second["facts"]["weights_digest"],
     )
     assert asked == len(hub.seen)
+
+
+def test_weights_that_the_hub_lacks_are_told_with_all_others_before_the_first_trial(hub: Hub) -> None:
+    done = run(hub, "--model", "timm:test_convnext", "--model", "timm:test_nfnet", "--image-size", "64")
+
+    first, *models, ways_out = complaint(done).splitlines()
+    assert first.startswith("harness: the weights of 2 models cannot be had")
+    assert [True, True] == [
+        f"the hub has no timm/{name}.r160_in1k" in line for name, line in zip(LACKING, models, strict=True)
+    ]
+    assert "hf download timm/test_convnext.r160_in1k model.safetensors" in ways_out
+    assert "GET" not in [command for command, _ in hub.seen]
+
+
+def test_download_that_is_not_what_was_promised_is_thrown_away(hub: Hub) -> None:
+    hub.corrupt = True
+    told = complaint(run(hub))
+
+    assert "is not what the hub promised" in told
+    assert 1 == len(told.splitlines())
+    assert [] == list(Path("hf").rglob("*.safetensors"))
+
+
+def test_dry_run_says_how_much_it_would_download_and_downloads_nothing(hub: Hub, published: bytes) -> None:
+    done = run(hub, "--dry-run")
+
+    assert 0 == done.returncode, done.stderr
+    assert f"would download the weights of 1 model ({len(published) / 1e6:.3g} MB)" in done.stderr
+    assert ["HEAD"] == [command for command, _ in hub.seen]

@@ -72,18 +72,39 @@ def _wanted(job: Job, registry: Registry) -> Wanted | None:
 
 
 def _refuse_unless_fits(job: Job, model: ModelSpec, file: str) -> None:
-    """Raise HarnessError for a file that the model does not take: read for real, but put where nothing is computed."""
+    """Raise HarnessError for a file that the model does not take.
+
+    The file is read, but the model made where nothing is computed; if that fails, which may be for no fault of the
+    file's (not every model can be made so), it is made for real.
+    """
     import torch
 
-    dataset = loaded_plugins(job.plugins).registry.dataset(job.trial.dataset)
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
-            model.create(dataset.num_outputs, dataset.in_chans, job.trial.setting.image_size, file)
-    except (HarnessError, KeyboardInterrupt):
+            _create(job, model, file)
+    except KeyboardInterrupt:
         raise
-    except Exception:  # noqa: S110  a model that cannot be made without memory may be made with it: the trial will tell
-        pass
+    except BaseException:
+        _refuse_unless_fits_for_real(job, model, file)
+
+
+def _refuse_unless_fits_for_real(job: Job, model: ModelSpec, file: str) -> None:
+    try:
+        _create(job, model, file)
+    except HarnessError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise HarnessError(
+            f"model {model.name!r} does not take the weights file {file!r} ({lines[0][:160]}); put the right file "
+            "there, or train with --scratch"
+        ) from error
+
+
+def _create(job: Job, model: ModelSpec, file: str) -> None:
+    dataset = loaded_plugins(job.plugins).registry.dataset(job.trial.dataset)
+    model.create(dataset.num_outputs, dataset.in_chans, job.trial.setting.image_size, file)
 
 
 def _asked(absent: Sequence[Wanted], checked: Checked) -> Checked:
@@ -107,15 +128,20 @@ def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
     count = f"of {len(refused)} models" if len(refused) > 1 else f"of {refused[0][0].model.name!r}"
     common = f": {reasons[0]}" if len(reasons) == 1 else ""
     lines = [f"the weights {count} cannot be had{common}; they are in no cache"]
-    for wanted, error in refused:
-        own = f": {error}" if len(reasons) > 1 else ""
-        lines.append(f"  {wanted.model.name}{own} -> {folder}/{weights_names(wanted.model)[-1]}.safetensors")
+    lines += [_place(wanted, folder, f": {error}" if len(reasons) > 1 else "") for wanted, error in refused]
     repository, file = refused[0][0].place or ("", "")
     lines.append(
         f"where there is a network, `hf download {repository} {file}` fills the cache; or put the files in {folder} as "
         f"named above and give --weights-dir {folder}; or train with --scratch"
     )
     return "\n".join(lines)
+
+
+def _place(wanted: Wanted, folder: str, reason: str) -> str:
+    """Return the line that says which file would do, and where it goes."""
+    url = getattr(wanted.model.create, "weights_url", None)
+    ending, source = (".safetensors", "") if url is None else (".pth", f", from {url}")
+    return f"  {wanted.model.name}{reason} -> {folder}/{weights_names(wanted.model)[-1]}{ending}{source}"
 
 
 def fetch(payload: bytes, send: Send) -> None:
