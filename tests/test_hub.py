@@ -161,10 +161,3 @@ def test_digest_that_the_hub_told_is_found_in_the_cache(hub: Hub) -> None:
     program += "print(json.dumps(promised_digest(download(*json.loads(sys.argv[1])))))"
 
     assert hashlib.sha256(CONTENT).hexdigest() == told(program, (REPOSITORY, FILE), hub.endpoint)
-
-
-def test_nothing_is_told_of_the_machine(hub: Hub) -> None:
-    told(ASK, [(REPOSITORY, FILE)], hub.endpoint, AI_AGENT="someone")
-
-    assert [] == [path for _, path in hub.seen if "resolve" not in path]
-    assert not any("torch" in agent or "someone" in agent for agent in hub.agents)

@@ -111,9 +111,9 @@ def test_code_in_a_file_is_told_and_never_runs() -> None:
 
 
 def test_model_without_published_weights_is_told_to_be_trained_from_scratch() -> None:
-    (told,) = checked("timm:test_coatnet", image_size=64).problems
+    (told,) = checked("timm:eca_vovnet39b", image_size=64).problems
 
-    assert "timm publishes no weights of 'test_coatnet'; train it with --scratch, or give --weights-dir" == told
+    assert "timm publishes no weights of 'eca_vovnet39b'; train it with --scratch, or give --weights-dir" == told
 
 
 def test_file_of_a_model_that_cannot_be_made_without_memory_is_checked_for_real(monkeypatch: Any) -> None:

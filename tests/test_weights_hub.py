@@ -115,3 +115,10 @@ def test_dry_run_says_how_much_it_would_download_and_downloads_nothing(hub: Hub,
     assert 0 == done.returncode, done.stderr
     assert f"would download the weights of 1 model ({len(published) / 1e6:.3g} MB)" in done.stderr
     assert ["HEAD"] == [command for command, _ in hub.seen]
+
+
+def test_hub_is_told_nothing_of_the_machine(hub: Hub) -> None:
+    run(hub, "--dry-run", AI_AGENT="someone")
+
+    assert [] == [path for _, path in hub.seen if "/resolve/" not in path]
+    assert not any("torch" in agent or "someone" in agent for agent in hub.agents)
