@@ -6,6 +6,7 @@ HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT (seconds, 10 each).
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -120,6 +121,8 @@ def download(repository: str, file: str) -> str:
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    # It logs each new try with the address, signed and long.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     answer = _asked(repository, file)
     if isinstance(answer, HubError):
         raise answer

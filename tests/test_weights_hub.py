@@ -92,7 +92,7 @@ def test_weights_that_the_hub_lacks_are_told_with_all_others_before_the_first_tr
     done = run(hub, "--model", "timm:test_convnext", "--model", "timm:test_nfnet", "--image-size", "64")
 
     first, *models, ways_out = complaint(done).splitlines()
-    assert first.startswith("harness: the weights of 2 models cannot be had")
+    assert first.startswith("harness: the weights of 2 models are not in the cache, and cannot be had")
     assert [True, True] == [
         f"the hub has no timm/{name}.r160_in1k" in line for name, line in zip(LACKING, models, strict=True)
     ]

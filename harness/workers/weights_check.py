@@ -124,24 +124,25 @@ def _asked(absent: Sequence[Wanted], checked: Checked) -> Checked:
 def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
     """Return the one text that lists all weights which cannot be had, and the ways out."""
     reasons = list(dict.fromkeys(str(error) for _, error in refused))
-    folder = refused[0][0].job.weights_dir or "FOLDER"
-    count = f"of {len(refused)} models" if len(refused) > 1 else f"of {refused[0][0].model.name!r}"
+    first = refused[0][0]
+    folder = first.job.weights_dir or "FOLDER"
+    count = f"of {len(refused)} models" if len(refused) > 1 else f"of {first.model.name!r}"
     common = f": {reasons[0]}" if len(reasons) == 1 else ""
-    lines = [f"the weights {count} cannot be had{common}; they are in no cache"]
-    lines += [_place(wanted, folder, f": {error}" if len(reasons) > 1 else "") for wanted, error in refused]
-    repository, file = refused[0][0].place or ("", "")
+    lines = [f"the weights {count} are not in the cache, and cannot be had{common}"]
+    lines += [_place(wanted, folder, f" ({error})" if len(reasons) > 1 else "") for wanted, error in refused]
+    example = " ".join(first.place or ())
     lines.append(
-        f"where there is a network, `hf download {repository} {file}` fills the cache; or put the files in {folder} as "
-        f"named above and give --weights-dir {folder}; or train with --scratch"
+        f"fill the cache where there is a network, as with `hf download {example}`; or put the files in {folder} under "
+        f"the names above and give --weights-dir {folder}; or train with --scratch"
     )
     return "\n".join(lines)
 
 
 def _place(wanted: Wanted, folder: str, reason: str) -> str:
-    """Return the line that says which file would do, and where it goes."""
+    """Return the line that says what is missing, and which file would do instead."""
     url = getattr(wanted.model.create, "weights_url", None)
-    ending, source = (".safetensors", "") if url is None else (".pth", f", from {url}")
-    return f"  {wanted.model.name}{reason} -> {folder}/{weights_names(wanted.model)[-1]}{ending}{source}"
+    source, ending = (" ".join(wanted.place or ()), ".safetensors") if url is None else (url, ".pth")
+    return f"  {wanted.model.name}: {source}{reason} -> {folder}/{weights_names(wanted.model)[-1]}{ending}"
 
 
 def fetch(payload: bytes, send: Send) -> None:
