@@ -26,14 +26,14 @@ def job(model: str = "timm:test_resnet", **setting: Any) -> Job:
 
 
 def test_nothing_stands_in_the_way_of_a_good_job() -> None:
-    assert [] == preflight.checked([job()]).problems
+    assert [] == list(preflight.problems([job()]))
 
 
 @pytest.mark.usefixtures("without_torch")
 def test_without_torch_one_line_says_what_to_install() -> None:
     expected = ["training needs torch: pip install 'pepr-harness[vision]'"]
 
-    assert expected == preflight.checked([job(), job("timm:test_vit")]).problems
+    assert expected == list(preflight.problems([job(), job("timm:test_vit")]))
 
 
 @pytest.mark.usefixtures("without_torch")
@@ -48,14 +48,14 @@ def test_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    (told,) = preflight.checked([job(device="cuda")]).problems
+    (told,) = preflight.problems([job(device="cuda")])
 
     assert "--device cuda: torch sees no CUDA device" in told
 
 
 def test_every_problem_is_told_and_each_once() -> None:
     jobs = [job("timm:no_such_model"), job("timm:no_such_model", epochs=3), job("timm:test_vit_"), job()]
-    told = preflight.checked(jobs).problems
+    told = list(preflight.problems(jobs))
 
     assert 2 == len(told)
     assert "unknown timm model 'no_such_model'" in told[0]
@@ -63,13 +63,13 @@ def test_every_problem_is_told_and_each_once() -> None:
 
 
 def test_batch_of_one_is_checked_as_a_batch_of_one() -> None:
-    assert [] == preflight.checked([job("resnet18d", batch_size=2)]).problems
+    assert [] == list(preflight.problems([job("resnet18d", batch_size=2)]))
 
-    (told,) = preflight.checked([job("resnet18d", batch_size=1)]).problems
+    (told,) = preflight.problems([job("resnet18d", batch_size=1)])
     assert "model 'resnet18d' cannot take images of 32 x 32 pixels (Expected more than 1 value per channel" in told
 
 
 def test_trials_of_a_plugins_own_task_are_left_to_it() -> None:
     own = Job(Trial("anything", "whatever", Setting(), task="chess"), ("time",), PluginChoice(autoload=False))
 
-    assert [] == preflight.checked([own]).problems
+    assert [] == list(preflight.problems([own]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import cattrs
 import pytest
 import timm
 import torch
@@ -13,6 +15,7 @@ from safetensors.torch import save_file
 
 from harness.plugins_loader import PluginChoice
 from harness.records import Setting, Trial
+from harness.wire import decode
 from harness.workers import preflight
 from harness.workers.executor import Job
 from harness.workers.weights_check import Checked
@@ -36,7 +39,10 @@ def checked(*models: str, plugins: tuple[str, ...] = (), weights_dir: str | None
     choice = PluginChoice(wanted=plugins, autoload=False)
     about = {"image_size": 32, **setting}
     trials = [Trial(model, "digits", Setting(**about), seed) for model in models for seed in (1, 2)]
-    return preflight.checked([Job(trial, ("time",), choice, weights_dir=weights_dir) for trial in trials])
+    jobs = [Job(trial, ("time",), choice, weights_dir=weights_dir) for trial in trials]
+    sent: list[bytes] = []
+    preflight.check(json.dumps(cattrs.unstructure(jobs)).encode(), sent.append)
+    return decode(sent[0], Checked)
 
 
 @pytest.fixture(autouse=True)

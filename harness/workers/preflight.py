@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.wire import decode, encode
 from harness.workers.executor import Job
-from harness.workers.weights_check import Checked, check_weights
+from harness.workers.weights_check import Checked, WeightsCheck
 from harness.workers.worker import Send, loaded_plugins
 
 
@@ -36,30 +36,33 @@ def find_device(payload: bytes, send: Send) -> None:
 
 def check(payload: bytes, send: Send) -> None:
     """Send what stands in the way of the jobs in *payload*, a JSON list, and what has to be downloaded: `Checked`."""
-    send(encode(checked([decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)])))
+    jobs = [decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)]
+    weights = WeightsCheck()
+    send(encode(Checked(list(problems(jobs, weights)), weights.missing)))
 
 
-def checked(jobs: Iterable[Job]) -> Checked:
-    """Return each thing that would make one of *jobs* fail, once: unknown model, image size, weights."""
-    problems: dict[str, None] = {}
-    good: list[Job] = []
-    for job in _different(jobs):
+def problems(jobs: Iterable[Job], weights: WeightsCheck | None = None) -> Iterator[str]:
+    """Yield a text for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
+    seen: set[object] = set()
+    weights = weights or WeightsCheck()
+    for job in jobs:
+        setting = job.trial.setting
+        what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
+        if what in seen:
+            continue
+
+        seen.add(what)
         try:
-            _check(job, loaded_plugins(job.plugins).registry)
-            good.append(job)
+            _check(job, loaded_plugins(job.plugins).registry, weights)
         except HarnessError as error:
-            problems[str(error)] = None
-    found = check_weights(good)
-    return Checked([*problems, *found.problems], found.missing)
+            told = str(error)
+            if told not in seen:
+                yield told
+            seen.add(told)
+    yield from weights.lines()
 
 
-def _different(jobs: Iterable[Job]) -> Iterable[Job]:
-    """Return one job for each combination that is checked."""
-    settings = ((job, job.trial.setting) for job in jobs)
-    return {(job.trial.model, job.trial.dataset, set.image_size, set.weights): job for job, set in settings}.values()
-
-
-def _check(job: Job, registry: Registry) -> None:
+def _check(job: Job, registry: Registry, weights: WeightsCheck) -> None:
     setting = job.trial.setting
     if job.trial.task not in IMAGE_TASKS:
         return  # what it needs is known to the plugin that runs it
@@ -68,6 +71,7 @@ def _check(job: Job, registry: Registry) -> None:
     _check_device(setting.device)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
+    weights.check(job, model, dataset)
 
 
 def _check_packages() -> None:

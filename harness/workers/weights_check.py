@@ -6,14 +6,13 @@ Runs in a worker, since it needs torch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import field, frozen
 
 from harness.errors import HarnessError
 from harness.hub import HubError, Published, ask_hub, discard, download
-from harness.registry import Registry
-from harness.specs import IMAGE_TASKS, ModelSpec
+from harness.specs import DatasetSpec, ModelSpec
 from harness.weights import file_of_weights, verified_digest, weights_names, weights_of
 from harness.wire import decode
 from harness.workers.executor import Job
@@ -21,58 +20,61 @@ from harness.workers.worker import Send, loaded_plugins
 
 
 @frozen
-class Wanted:
-    """The weights that one model needs: of `job`, in `file`, or (None) at `place` on the hub."""
-
-    job: Job
-    model: ModelSpec
-    file: str | None
-    place: tuple[str, str] | None
-
-
-@frozen
 class Checked:
-    """What the check of weights found: `problems`, a text each, and what is to be downloaded, job by job."""
+    """What a check of jobs found: `problems`, a text each, and what is to be downloaded, job by job."""
 
     problems: list[str] = field(factory=list)
     missing: list[tuple[Job, Published]] = field(factory=list)
 
 
-def check_weights(jobs: Iterable[Job]) -> Checked:
-    """Return what stands in the way of the weights of *jobs*, and those that the hub has and the cache has not."""
-    checked = Checked()
-    absent: list[Wanted] = []
-    for job in _one_for_each_model(jobs):
-        try:
-            wanted = _wanted(job, loaded_plugins(job.plugins).registry)
-            if wanted is not None and wanted.file is not None:
-                _refuse_unless_fits(wanted.job, wanted.model, wanted.file)
-            elif wanted is not None and wanted.place is not None:
-                absent.append(wanted)
-        except HarnessError as error:
-            checked.problems.append(str(error))
-    return _asked(absent, checked)
+@frozen
+class Wanted:
+    """Weights of `model` that are in no cache: `place` is (repository, file) on the hub."""
+
+    job: Job
+    model: ModelSpec
+    place: tuple[str, str]
 
 
-def _one_for_each_model(jobs: Iterable[Job]) -> list[Job]:
-    pictured = (job for job in jobs if job.trial.task in IMAGE_TASKS)
-    return list({(job.trial.model, job.trial.setting.weights): job for job in pictured}.values())
+class WeightsCheck:
+    """Looks for the weights of one job after the other, each model's once, and asks the hub for all at the end."""
+
+    def __init__(self) -> None:
+        self.missing: list[tuple[Job, Published]] = []
+        self._seen: set[tuple[str, str]] = set()
+        self._absent: list[Wanted] = []
+
+    def check(self, job: Job, model: ModelSpec, dataset: DatasetSpec) -> None:
+        """Raise HarnessError for a file of weights that cannot be read, or that the model does not take."""
+        what = (job.trial.model, job.trial.setting.weights)
+        if what in self._seen:
+            return
+
+        self._seen.add(what)
+        weights = weights_of(model, job.trial.setting.weights, job.weights_dir)
+        file = file_of_weights(model, weights)
+        # A plugin that does not say where its weights are brings them itself.
+        locate = getattr(model.create, "hub_file", None)
+        if file is not None:
+            refuse_unless_fits(model, dataset, job.trial.setting.image_size, file)
+        elif weights is not None and locate is not None:
+            self._absent.append(Wanted(job, model, locate()))
+
+    def lines(self) -> Iterator[str]:
+        """Yield one text that lists all weights which can be had from nowhere; the rest is in `missing` afterwards."""
+        answers = ask_hub([wanted.place for wanted in self._absent])
+        refused = []
+        for wanted, answer in zip(self._absent, answers, strict=True):
+            if isinstance(answer, Published):
+                self.missing.append((wanted.job, answer))
+            else:
+                refused.append((wanted, answer))
+        if refused:
+            yield _cannot_be_had(refused)
 
 
-def _wanted(job: Job, registry: Registry) -> Wanted | None:
-    """Return where the weights of *job* are, None where it needs none."""
-    model = registry.model(job.trial.model)
-    weights = weights_of(model, job.trial.setting.weights, job.weights_dir)
-    if weights is None:
-        return None
-    file = file_of_weights(model, weights)
-    # A plugin that does not say where its weights are brings them itself.
-    locate = getattr(model.create, "hub_file", None)
-    return Wanted(job, model, file, locate() if file is None and locate is not None else None)
-
-
-def _refuse_unless_fits(job: Job, model: ModelSpec, file: str) -> None:
-    """Raise HarnessError for a file that the model does not take.
+def refuse_unless_fits(model: ModelSpec, dataset: DatasetSpec, image_size: int, file: str) -> None:
+    """Raise HarnessError for a *file* that the model does not take.
 
     The file is read, but the model made where nothing is computed; if that fails, which may be for no fault of the
     file's (not every model can be made so), it is made for real.
@@ -82,16 +84,20 @@ def _refuse_unless_fits(job: Job, model: ModelSpec, file: str) -> None:
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
-            _create(job, model, file)
+            model.create(dataset.num_outputs, dataset.in_chans, image_size, file)
     except KeyboardInterrupt:
         raise
     except BaseException:
-        _refuse_unless_fits_for_real(job, model, file)
+        _refuse_unless_fits_for_real(model, dataset, image_size, file)
 
 
-def _refuse_unless_fits_for_real(job: Job, model: ModelSpec, file: str) -> None:
+def _refuse_unless_fits_for_real(model: ModelSpec, dataset: DatasetSpec, image_size: int, file: str) -> None:
     try:
-        _create(job, model, file)
+        model.create(dataset.num_outputs, dataset.in_chans, image_size, None)
+    except Exception:
+        return  # it cannot be made at all: that is told as such, and is not the file's fault
+    try:
+        model.create(dataset.num_outputs, dataset.in_chans, image_size, file)
     except HarnessError:
         raise
     except Exception as error:
@@ -100,25 +106,6 @@ def _refuse_unless_fits_for_real(job: Job, model: ModelSpec, file: str) -> None:
             f"model {model.name!r} does not take the weights file {file!r} ({lines[0][:160]}); put the right file "
             "there, or train with --scratch"
         ) from error
-
-
-def _create(job: Job, model: ModelSpec, file: str) -> None:
-    dataset = loaded_plugins(job.plugins).registry.dataset(job.trial.dataset)
-    model.create(dataset.num_outputs, dataset.in_chans, job.trial.setting.image_size, file)
-
-
-def _asked(absent: Sequence[Wanted], checked: Checked) -> Checked:
-    """Add to *checked* what the hub says of all that is in no cache: one problem that lists what cannot be had."""
-    answers = ask_hub([wanted.place for wanted in absent if wanted.place is not None])
-    refused = []
-    for wanted, answer in zip(absent, answers, strict=True):
-        if isinstance(answer, Published):
-            checked.missing.append((wanted.job, answer))
-        else:
-            refused.append((wanted, answer))
-    if refused:
-        checked.problems.append(_cannot_be_had(refused))
-    return checked
 
 
 def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
@@ -130,7 +117,7 @@ def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
     common = f": {reasons[0]}" if len(reasons) == 1 else ""
     lines = [f"the weights {count} are not in the cache, and cannot be had{common}"]
     lines += [_place(wanted, folder, f" ({error})" if len(reasons) > 1 else "") for wanted, error in refused]
-    example = " ".join(first.place or ())
+    example = " ".join(first.place)
     lines.append(
         f"fill the cache where there is a network, as with `hf download {example}`; or put the files in {folder} under "
         f"the names above and give --weights-dir {folder}; or train with --scratch"
@@ -141,7 +128,7 @@ def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
 def _place(wanted: Wanted, folder: str, reason: str) -> str:
     """Return the line that says what is missing, and which file would do instead."""
     url = getattr(wanted.model.create, "weights_url", None)
-    source, ending = (" ".join(wanted.place or ()), ".safetensors") if url is None else (url, ".pth")
+    source, ending = (" ".join(wanted.place), ".safetensors") if url is None else (url, ".pth")
     return f"  {wanted.model.name}: {source}{reason} -> {folder}/{weights_names(wanted.model)[-1]}{ending}"
 
 
@@ -156,7 +143,8 @@ def fetch(payload: bytes, send: Send) -> None:
 
 
 def _download(job: Job) -> None:
-    model = loaded_plugins(job.plugins).registry.model(job.trial.model)
+    registry = loaded_plugins(job.plugins).registry
+    model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     try:
         file = download(*getattr(model.create, "hub_file")())  # noqa: B009  only some have it
     except HubError as error:
@@ -164,7 +152,7 @@ def _download(job: Job) -> None:
             f"the weights of {model.name!r} cannot be had: {error}; try again, or train with --scratch"
         ) from error
     _refuse_unless_as_promised(file)
-    _refuse_unless_fits(job, model, file)
+    refuse_unless_fits(model, dataset, job.trial.setting.image_size, file)
 
 
 def _refuse_unless_as_promised(file: str) -> None:
