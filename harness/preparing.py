@@ -54,4 +54,8 @@ def total(missing: Missing) -> str:
 def _size(files: Sequence[Published]) -> str:
     sizes = [file.size for file in files if file.size is not None]
     more = "" if len(sizes) == len(files) else " or more"
-    return f"{sum(sizes) / 1e6:.3g} MB{more}" if sizes else "of unknown size"
+    return f"{_bytes(sum(sizes))}{more}" if sizes else "of unknown size"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

@@ -155,6 +155,13 @@ def test_download_that_breaks_off_for_good_leaves_nothing(hub: Hub) -> None:
     assert [] == [file for file in Path("hf").rglob("*") if file.is_file() and file.stat().st_size >= 1000]
 
 
+def test_cache_that_cannot_be_written_is_told(hub: Hub) -> None:
+    Path("file").touch()
+    answer = told(DOWNLOAD, (REPOSITORY, FILE), hub.endpoint, HF_HOME=str(Path("file").resolve()))
+
+    assert f"{REPOSITORY} cannot be written to the cache" in answer["reason"]
+
+
 def test_digest_that_the_hub_told_is_found_in_the_cache(hub: Hub) -> None:
     program = "from harness.hub import download, promised_digest; "
     program += "print(json.dumps(promised_digest(download(*json.loads(sys.argv[1])))))"
