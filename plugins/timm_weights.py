@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,23 +23,33 @@ def create_with_weights(name: str, file: str, **options: Any) -> Any:
 
     # Read here: timm 1.0.15 would run the code in a .pth file. `state_dict` goes before every other source.
     overlay = {"state_dict": read_weights(file)}
+    with loading(file, name) as loads:
+        model: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    # It would keep all weights a second time for as long as the model lives.
+    model.pretrained_cfg["state_dict"] = None
+    refuse_unless_whole(loads, model.pretrained_cfg.get("classifier"), file, name)
+    return model
+
+
+@contextmanager
+def loading(file: str, name: str) -> Iterator[list[Loaded]]:
+    """Let timm load *file* into the model *name* within the block; collect what it passes over, and keep its log still.
+
+    Raises HarnessError for what the block raises where the file is of another model.
+    """
     try:
         with _silent(), noted_loads() as loads:
-            model: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+            yield loads
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" in str(error):
             raise
         raise _of_another(file, name, _line(error)) from error
-    # It would keep all weights a second time for as long as the model lives.
-    model.pretrained_cfg["state_dict"] = None
-    _refuse_unless_whole(loads, model.pretrained_cfg, file, name)
-    return model
 
 
-def _refuse_unless_whole(loads: list[Loaded], published: dict[str, Any], file: str, name: str) -> None:
-    """Raise HarnessError where tensors are missing or left over, other than those of the head."""
-    heads = published.get("classifier") or ()
-    head = {f"{layer}.{kind}" for layer in ([heads] if isinstance(heads, str) else heads) for kind in _PARAMETERS}
+def refuse_unless_whole(loads: list[Loaded], classifier: str | Iterable[str] | None, file: str, name: str) -> None:
+    """Raise HarnessError where tensors are missing or left over, other than those of the layers *classifier*."""
+    layers = [classifier] if isinstance(classifier, str) else classifier or ()
+    head = {f"{layer}.{kind}" for layer in layers for kind in _PARAMETERS}
     missing = [key for load in loads for key in load.missing if key not in head]
     unexpected = [key for load in loads for key in load.unexpected if key not in head]
     if missing:
