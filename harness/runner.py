@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cattrs
 from attrs import field, frozen
 
 from harness.environment import changed_versions, describe_environment, nvidia_cards, package_versions
-from harness.errors import HarnessError
 from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
+from harness.preparing import check_jobs, fetch_weights, total
 from harness.records import Event, Failed, Trial
 from harness.registry import Registry
 from harness.store.reading import open_reader
@@ -94,7 +92,7 @@ def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
         if not plan.to_run:
             return RunResult(study.store, plan.trials)
         show.tell("checking the models (this starts torch)")
-        _check(plan.jobs(study), executor)
+        fetch_weights(check_jobs(plan.jobs(study), executor), executor, show.tell)
         told = _tell_notes(executor, show)
         with Store.open(study.store) as store:
             for note in store.notes:
@@ -111,7 +109,9 @@ def plan_study(study: Study, plugins: Plugins, show: Show) -> Plan:
     """
     with _executor(study, plugins.registry) as executor:
         plan = _plan(study, plugins, executor, show)
-        _check(plan.jobs(study), executor)
+        missing = check_jobs(plan.jobs(study), executor)
+        if missing:
+            show.tell(f"would download {total(missing)}")
         return plan
 
 
@@ -202,11 +202,3 @@ def _device(study: Study, executor: Executor) -> str:
     if not nvidia_cards()[0]:
         return "cpu"
     return executor.call("harness.workers.preflight:find_device", b"").decode()
-
-
-def _check(jobs: Sequence[Job], executor: Executor) -> None:
-    """Raise HarnessError with everything that stands in the way of *jobs*, before the first of them."""
-    payload = json.dumps(cattrs.unstructure(list(jobs))).encode()
-    problems = json.loads(executor.call("harness.workers.preflight:check", payload))
-    if problems:
-        raise HarnessError("\n".join(problems))

@@ -18,7 +18,12 @@ IMAGE_TASKS = ("binary", "multiclass")
 
 
 class CreateModel(Protocol):
-    """Builds a model: `weights` is None (from scratch), "pretrained" or a file."""
+    """Builds a model: `weights` is None (from scratch), "pretrained" or a file.
+
+    It may have attributes that let the harness find its published weights before the first trial: `weights_tag`, which
+    tells them from others, and `hub_file()`, their (repository, name) on the Hugging Face hub. With `hub_file`, they
+    are downloaded before, and given as a file; without it, "pretrained" is left to the model.
+    """
 
     def __call__(self, num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> Any: ...
 

@@ -11,6 +11,8 @@ from attrs import frozen
 
 from harness.errors import HarnessError, unknown
 from harness.hookspecs import hookimpl
+from harness.hub import HubError, download
+from harness.plugins.timm_weights import create_with_weights
 from harness.specs import ModelSpec
 
 PREFIX = "timm:"
@@ -27,16 +29,26 @@ class TimmModel:
     def __call__(self, num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> Any:
         """Return the model with its own initialisation, the published weights, or those of a file.
 
-        Raises HarnessError for a name that timm does not have.
+        Raises HarnessError for a name that timm does not have, and for weights that cannot be had or are of another
+        model.
         """
         import timm
 
-        options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": in_chans, "pretrained": weights is not None}
-        if weights not in (None, "pretrained"):
-            options["pretrained_cfg_overlay"] = {"file": weights}
+        options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": in_chans}
         if self._fixed_size() not in (None, image_size):
             options["img_size"] = image_size
-        return timm.create_model(self.name, **options)
+        if weights is None:
+            return timm.create_model(self.name, pretrained=False, **options)
+        return create_with_weights(self.name, self._published() if weights == "pretrained" else weights, **options)
+
+    def _published(self) -> str:
+        """Return where the published weights lie, downloaded if need be."""
+        try:
+            return download(*self.hub_file())
+        except HubError as error:
+            raise HarnessError(
+                f"the weights of {self.name!r} cannot be had: {error}; or train with --scratch"
+            ) from error
 
     @property
     def weights_tag(self) -> str | None:
@@ -51,9 +63,19 @@ class TimmModel:
         from timm.models import get_pretrained_cfg
 
         published = get_pretrained_cfg(self.name)
-        if published is None:
-            raise HarnessError(f"timm publishes no weights of {self.name!r}; train it with --scratch")
+        if published is None or not (published.hf_hub_id or published.url):
+            raise HarnessError(
+                f"timm publishes no weights of {self.name!r}; train it with --scratch, or give --weights-dir"
+            )
         return published.hf_hub_id or f"timm/{self.name}", published.hf_hub_filename or "model.safetensors"
+
+    @property
+    def weights_url(self) -> str | None:
+        """Where timm itself has the published weights from, where it does not name a repository of the hub."""
+        from timm.models import get_pretrained_cfg
+
+        published = get_pretrained_cfg(self.name)
+        return str(published.url) if published is not None and not published.hf_hub_id and published.url else None
 
     def _fixed_size(self) -> int | None:
         """Return the only image size that the model takes as it is, None where it takes several."""

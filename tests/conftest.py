@@ -24,9 +24,12 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take HARNESS_* away, load no plugin that happens to be installed, and keep the hub's client off the network."""
     import os
+    import sys
 
     for name in [name for name in os.environ if name.startswith("HARNESS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if "huggingface_hub.constants" in sys.modules:  # it was imported when the tests were collected
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("NO_COLOR", "1")

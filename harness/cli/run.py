@@ -81,7 +81,9 @@ Examples:
 @click.option("--force", is_flag=True, help="Run finished trials again.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
 @click.option(
-    "--weights-dir", type=click.Path(file_okay=False, path_type=Path), help="Where NAME.safetensors files are."
+    "--weights-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where NAME.safetensors, .pth or .pt files are.",
 )
 @click.option("--download", is_flag=True, help="Allow datasets to be downloaded, --dry-run included.")
 @click.option("--dry-run", is_flag=True, help="Check and print the plan; run nothing.")

@@ -244,10 +244,13 @@ def _start_python(module: str, channel: socket.socket) -> subprocess.Popen[bytes
     """
     path = [str(entry) for entry in sys.path]
     call = f"main({channel.fileno()}, {os.getpid()})"
+    # Read when huggingface_hub is imported; without it, each request would say what machine and programs are here.
+    environment = {"HF_HUB_DISABLE_TELEMETRY": "1", **os.environ}
     return subprocess.Popen(  # noqa: S603  no shell, and nothing of the user's but sys.path
         [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}; from {module} import main; {call}"],
         stdin=subprocess.DEVNULL,
         stdout=2,
+        env=environment,
         pass_fds=[channel.fileno()],
         start_new_session=True,
     )

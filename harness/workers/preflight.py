@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
-from harness.weights import cached_file, weights_name, weights_of
-from harness.wire import decode
+from harness.wire import decode, encode
 from harness.workers.dataset_check import dataset_problems
 from harness.workers.executor import Job
+from harness.workers.weights_check import Checked, WeightsCheck
 from harness.workers.worker import Send, loaded_plugins
 
 
@@ -38,17 +37,19 @@ def find_device(payload: bytes, send: Send) -> None:
 
 
 def check(payload: bytes, send: Send) -> None:
-    """Send what stands in the way of the jobs in *payload*, a JSON list of lines."""
+    """Send what stands in the way of the jobs in *payload*, a JSON list, and what has to be downloaded: `Checked`."""
     jobs = [decode(json.dumps(plain).encode(), Job) for plain in json.loads(payload)]
-    found = list(problems(jobs))
+    weights = WeightsCheck()
+    found = list(problems(jobs, weights))
     if not missing_packages():
         found += dataset_problems(jobs, lambda job: loaded_plugins(job.plugins).registry)
-    send(json.dumps(found).encode())
+    send(encode(Checked(found, weights.missing)))
 
 
-def problems(jobs: Iterable[Job]) -> Iterator[str]:
-    """Yield one line for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
+def problems(jobs: Iterable[Job], weights: WeightsCheck | None = None) -> Iterator[str]:
+    """Yield a text for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
     seen: set[object] = set()
+    weights = weights or WeightsCheck()
     for job in jobs:
         setting = job.trial.setting
         what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
@@ -57,15 +58,16 @@ def problems(jobs: Iterable[Job]) -> Iterator[str]:
 
         seen.add(what)
         try:
-            _check(job, loaded_plugins(job.plugins).registry)
+            _check(job, loaded_plugins(job.plugins).registry, weights)
         except HarnessError as error:
             told = str(error)
             if told not in seen:
                 yield told
             seen.add(told)
+    yield from weights.lines()
 
 
-def _check(job: Job, registry: Registry) -> None:
+def _check(job: Job, registry: Registry, weights: WeightsCheck) -> None:
     setting = job.trial.setting
     if job.trial.task not in IMAGE_TASKS:
         return  # what it needs is known to the plugin that runs it
@@ -74,11 +76,7 @@ def _check(job: Job, registry: Registry) -> None:
     _check_device(setting.device)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
-    weights = weights_of(model.name, setting.weights, job.weights_dir)
-    if weights == "pretrained":
-        _check_hub(model, job.weights_dir)
-    elif weights is not None and not Path(weights).is_file():
-        raise HarnessError(f"the weights file {weights!r} of {model.name!r} is not there; or train with --scratch")
+    weights.check(job, model, dataset)
 
 
 def _check_packages() -> None:
@@ -125,25 +123,3 @@ def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int, batch: in
     except Exception:
         return False
     return True
-
-
-def _check_hub(model: ModelSpec, weights_dir: str | None) -> None:
-    """Raise HarnessError where the published weights are neither in the hub's cache nor to be had from the hub."""
-    locate = getattr(model.create, "hub_file", None)
-    if locate is None:
-        return  # the plugin that brings the model brings its weights
-
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    repository, file = locate()
-    if cached_file(repository, file) is not None:
-        return
-    try:
-        get_hf_file_metadata(hf_hub_url(repository, file), timeout=10)
-    except Exception as error:
-        folder = weights_dir or "FOLDER"
-        raise HarnessError(
-            f"the weights of {model.name!r} cannot be had: {file} of {repository} is not in the cache and the hub does "
-            f"not answer ({type(error).__name__}); put the file at {folder}/{weights_name(model.name)}.safetensors and "
-            f"give --weights-dir {folder}, or train with --scratch"
-        ) from error

@@ -20,7 +20,7 @@ from harness.measuring.window import Window, overhead
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
-from harness.weights import file_digest, file_of_weights, weights_of
+from harness.weights import file_of_weights, weights_facts, weights_of
 from harness.wire import decode, encode
 from harness.workers.dataset_check import refuse_changed
 from harness.workers.executor import Job
@@ -183,14 +183,17 @@ class ImageClassification:
         dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None
         refuse_changed(dataset, trial, root)
-        weights = weights_of(trial.model, trial.setting.weights, self._job.weights_dir)
+        weights = weights_of(model, trial.setting.weights, self._job.weights_dir)
+        file = file_of_weights(model, weights)
+        facts = weights_facts(file, trial.weights_tag)
         # The images are handed over, not kept here: they would count twice in the peak of host memory.
         training = Training(
-            trial, model, dataset, dataset.load(trial.setting.image_size, root, self._job.download), weights
+            trial, model, dataset, dataset.load(trial.setting.image_size, root, self._job.download), file or weights
         )
-        digest = file_digest(file_of_weights(model, weights))
+        if file is None:  # where the model brought its weights itself, they may lie in the cache now
+            facts = weights_facts(file_of_weights(model, weights), trial.weights_tag)
         outcome = run_training(training, trial, window, report)
-        outcome["facts"]["weights_digest"] = digest
+        outcome["facts"] |= facts
         return outcome
 
 
