@@ -77,7 +77,9 @@ def test_what_nothing_bears_is_one_line(models: tuple[str, ...], datasets: tuple
         ({"lr": float("inf")}, "lr must be above 0"),
         ({"train_fraction": 2.0}, "train_fraction must be above 0 and at most 1"),
         ({"timeout": -5}, "timeout must be above 0"),
-        ({"precision": "fp16"}, "precision must be one of fp32, bf16, is 'fp16'"),
+        ({"precision": "fp8"}, "precision must be one of fp32, bf16, fp16, is 'fp8'"),
+        ({"protocol": "pper"}, "protocol must be one of pepr, None, is 'pper'"),
+        ({"metric": "auc"}, "metric must be one of accuracy, balanced_accuracy, auroc, macro_f1, is 'auc'"),
         ({"weights": "scrach"}, "weights must be one of pretrained, scratch, is 'scrach'"),
         ({"device": "gpu"}, "device must be one of cuda, cpu, None, is 'gpu'"),
     ],
@@ -125,6 +127,7 @@ def test_identity_is_of_what_a_trial_is_and_not_of_how_it_was_written() -> None:
         Trial("m", "d", Setting(compile=True)),
         Trial("m", "d", Setting(device="cuda")),
         Trial("m", "d", Setting(split="by series")),
+        Trial("m", "d", Setting(stratified=True)),
     ],
 )
 def test_identity_changes_with_every_part(other: Trial) -> None:

@@ -14,12 +14,14 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.drawing import batches, splits_digest
 from harness.errors import DivergedError
 from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import Training, batches, run_training, splits_digest
+from harness.training import Training
+from harness.training_run import run_training
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 
@@ -143,7 +145,9 @@ def test_accuracy_counts_every_image_of_a_short_last_batch() -> None:
         ).float()
     )
 
-    assert (len(labels) - 1) / len(labels) == training.accuracy(training.test_split)
+    assert (len(labels) - 1) / len(labels) == training.accuracy(
+        training.outputs(training.test_split), training.test_split
+    )
 
 
 def test_binary_task_has_one_output_and_learns_by_its_sign() -> None:

@@ -15,6 +15,7 @@ from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.weights import cached_file, weights_name, weights_of
 from harness.wire import decode
+from harness.workers.acceleration import check_acceleration
 from harness.workers.executor import Job
 from harness.workers.worker import Send, loaded_plugins
 
@@ -67,6 +68,7 @@ def _check(job: Job, registry: Registry) -> None:
 
     _check_packages()
     _check_device(setting.device)
+    check_acceleration(setting)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
     weights = weights_of(model.name, setting.weights, job.weights_dir)
