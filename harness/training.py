@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.adam import make_adam
 from harness.allocator import give_back_freed_memory, keep_freed_memory
 from harness.device_data import DeviceSplit, place_splits
 from harness.drawing import batches, drawn, splits_digest
@@ -52,7 +53,7 @@ class Training:
         self.model.to(memory_format=torch.channels_last)
         self.model.to(self._device)
         self._network = torch.compile(self.model) if self._setting.compile else self.model
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=self._setting.lr, fused=True)
+        self._optimizer = make_adam(self.model.parameters(), self._setting)
         # Small gradients vanish in fp16: the loss is scaled up for them. Passes all else through as it is.
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._setting.precision == "fp16")
         label_type = torch.float32 if self._binary else torch.int64

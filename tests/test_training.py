@@ -145,9 +145,8 @@ def test_accuracy_counts_every_image_of_a_short_last_batch() -> None:
         ).float()
     )
 
-    assert (len(labels) - 1) / len(labels) == training.accuracy(
-        training.outputs(training.test_split), training.test_split
-    )
+    outputs = training.outputs(training.test_split)
+    assert (len(labels) - 1) / len(labels) == training.accuracy(outputs, training.test_split)
 
 
 def test_binary_task_has_one_output_and_learns_by_its_sign() -> None:

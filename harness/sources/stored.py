@@ -149,9 +149,7 @@ def _performance(trial: Row, query: Query) -> float | None:
 def _check_performance(trials: Sequence[Row], query: Query) -> None:
     """Raise HarnessError for a metric that no trial has a value of, nor a reason for having none."""
     done = [trial for trial in trials if trial["status"] == "done"]
-    known = {"performance": None} | {
-        name: None for trial in done for name in (*(trial["metrics"] or {}), *_undefined(trial))
-    }
+    known = {"performance", *(name for trial in done for name in (*(trial["metrics"] or {}), *_undefined(trial)))}
     if done and query.performance is not None and query.performance not in known:
         raise unknown("performance", query.performance, known)
 

@@ -21,9 +21,7 @@ def check_acceleration(setting: Setting) -> None:
 
 def _check_compiler(device: str) -> None:
     if device == "cuda" and importlib.util.find_spec("triton") is None:
-        raise HarnessError(
-            "--compile on CUDA needs triton, which is not installed; pip install triton, or --no-compile"
-        )
+        raise HarnessError("--compile on CUDA needs triton, which is missing; pip install triton, or --no-compile")
     # What torch.compile calls where CXX names no other; on CUDA, triton needs a compiler too.
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
