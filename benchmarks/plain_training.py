@@ -6,11 +6,11 @@ import ctypes
 import platform
 from collections.abc import Iterator
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from harness.plugins_loader import load_plugins
 from harness.specs import Split, Splits
 
 # Where glibc's own thresholds end up at most: of mmap(), and twice that of what it keeps. Ours are the process's.
@@ -36,7 +36,8 @@ class Plain:
 
     def __init__(self, name: str, splits: Splits, batch_size: int) -> None:
         torch.manual_seed(1)
-        self._model = timm.create_model(name, num_classes=10)
+        create = load_plugins().registry.model(name).create
+        self._model: nn.Module = create(10, 3, splits.train.images.shape[-1], None)
         self._optimizer = torch.optim.Adam(self._model.parameters(), lr=5e-4)
         self._loss = nn.CrossEntropyLoss()
         order = SeededOrder(len(splits.train.labels), seed=1)
