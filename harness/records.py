@@ -71,12 +71,21 @@ class Missing:
     epoch: int | None = None
 
 
+# Marks a field that stored trials may lack: they ran with its default.
+_LATER = {"later": True}
+
+
+def _is_told(attribute: Attribute[Any], value: object) -> bool:
+    return not attribute.metadata.get("later") or value != attribute.default
+
+
 @frozen
 class Setting:
     """How a trial is run. Every field is part of the trial's identity; names of values are free text.
 
     `weights` is "scratch", "pretrained" or the path of a file; `resize` says how images of another size are brought to
-    `image_size` pixels; `device` is the kind, "cuda" or "cpu".
+    `image_size` pixels; `device` is the kind, "cuda" or "cpu"; `stratified` draws a part of the training images class
+    by class.
     """
 
     weights: str = "pretrained"
@@ -91,6 +100,7 @@ class Setting:
     compile: bool = False
     device: str = "cpu"
     split: str = "default"
+    stratified: bool = field(default=False, metadata=_LATER)
 
 
 @frozen
@@ -110,8 +120,11 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """The trial's identity: 16 hexadecimal digits of a hash over every field."""
-        plain = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The trial's identity: 16 hexadecimal digits of a hash over every field.
+
+        A field that came later counts where it is not at its default: trials stored before it keep their identity.
+        """
+        plain = json.dumps(asdict(self, filter=_is_told), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 

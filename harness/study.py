@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,24 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from harness.errors import HarnessError
+from harness.metrics import METRICS
 from harness.plugins_loader import PluginChoice
+from harness.protocol import PEPR, PROTOCOLS
 from harness.records import Setting, Trial
 from harness.registry import Registry
+from harness.specs import DatasetSpec
 from harness.weights import weights_tag
 
 WEIGHTS = ("pretrained", "scratch")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 DEVICES = ("cuda", "cpu")
+_CHOICES: Mapping[str, tuple[str | None, ...]] = {
+    "weights": WEIGHTS,
+    "precision": PRECISIONS,
+    "device": (*DEVICES, None),
+    "protocol": (*PROTOCOLS, None),
+    "metric": METRICS,
+}
 METER_OPTIONS = ("sample_period", "cpu_watts", "location", "carbon_intensity")
 # The most that each may be; those of `_OPTIONAL` may be None.
 _POSITIVE = {"lr": 1e6, "train_fraction": 1.0, "timeout": 1e9, "sample_period": 60.0, "cpu_watts": 1e4, "baseline": 1e5}
@@ -28,8 +39,9 @@ class Study:
     """The options of `harness run`.
 
     `models` are names, globs or `tag:NAME`; `meters` names, or "auto" for what works here; `weights` "pretrained" or
-    "scratch"; `image_size` [pixels] None for the dataset's own; `device` "cuda", "cpu" or None for cuda where there is
-    one; `timeout` in seconds for each trial.
+    "scratch"; `stratified` draws the `train_fraction` class by class; `image_size` [pixels] None for that of the
+    `protocol`, else the dataset's own (all other defaults are those of the protocol "pepr"); `metric` is what ranks;
+    `device` "cuda", "cpu" or None for cuda where there is one; `timeout` in seconds for each trial.
 
     For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
     steps of counters; `sample_period` [s] of power where there is no counter (None: 0.05); `cpu_watts` [W] of one busy
@@ -41,14 +53,18 @@ class Study:
     datasets: tuple[str, ...]
     meters: tuple[str, ...] = ("auto",)
     store: Path = field(default=Path("harness.sqlite"), converter=Path)
-    seeds: tuple[int, ...] = (1,)
+    seeds: tuple[int, ...] = (PEPR.seed,)
+    protocol: str | None = None
     weights: str = "pretrained"
-    train_fraction: float = 1.0
-    epochs: int = 10
-    batch_size: int = 32
-    lr: float = 5e-4
+    train_fraction: float = PEPR.train_fraction
+    stratified: bool = False
+    epochs: int = PEPR.epochs
+    batch_size: int = PEPR.batch_size
+    lr: float = PEPR.lr
     image_size: int | None = None
-    precision: str = "fp32"
+    precision: str = PEPR.precision
+    compile: bool = False
+    metric: str = METRICS[0]
     device: str | None = None
     executor: str = "local"
     force: bool = False
@@ -67,7 +83,7 @@ class Study:
 
     def __attrs_post_init__(self) -> None:
         """Raise HarnessError for a value that no trial can have."""
-        for name, choices in (("weights", WEIGHTS), ("precision", PRECISIONS), ("device", (*DEVICES, None))):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise HarnessError(f"{name} must be one of {', '.join(map(str, choices))}, is {getattr(self, name)!r}")
         for name in ("epochs", "batch_size", "image_size"):
@@ -127,18 +143,25 @@ def plan_trials(study: Study, registry: Registry, device: str) -> list[Trial]:
 
 def _trial(study: Study, registry: Registry, device: str, dataset: str, model: str, seed: int) -> Trial:
     spec = registry.dataset(dataset)
-    image_size = study.image_size or spec.default_image_size
+    image_size = _image_size(study, spec)
     setting = Setting(
         weights=study.weights,
         train_fraction=study.train_fraction,
+        stratified=study.stratified and study.train_fraction < 1,
         epochs=study.epochs,
         batch_size=study.batch_size,
         lr=study.lr,
         image_size=image_size,
         resize=spec.resizing(image_size),
         precision=study.precision,
+        compile=study.compile,
         device=device,
         split="default" if spec.variant is None else spec.variant(study.data_dir),
     )
     tag = weights_tag(registry.model(model), study.weights, study.weights_dir)
     return Trial(model, spec.name, setting, seed, spec.task, tag)
+
+
+def _image_size(study: Study, dataset: DatasetSpec) -> int:
+    protocol = PROTOCOLS[study.protocol].image_size if study.protocol is not None else None
+    return study.image_size or protocol or dataset.default_image_size

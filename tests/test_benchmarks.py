@@ -1,4 +1,4 @@
-"""The benchmark of meters runs, and what it prints of ours is sane. How fast or how exact is not asked here."""
+"""The benchmarks run, and what they print of ours is sane. How fast or how exact is not asked here."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ OURS = {
 }
 
 
-@pytest.fixture(scope="module")
-def printed() -> str:
-    """What a quick run with our sharp meter prints."""
+def quick(name: str, *arguments: str) -> str:
+    """Return what a quick run of the benchmark *name* prints."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
-    command = [sys.executable, str(ROOT / "benchmarks" / "meters.py"), "--quick", "--tool", "harness"]
+    command = [sys.executable, str(ROOT / "benchmarks" / name), "--quick", *arguments]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=120
     )
     assert 0 == done.returncode, done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    """What the benchmark of meters prints of our sharp meter."""
+    return quick("meters.py", "--tool", "harness")
 
 
 def rows(printed: str, heading: str) -> dict[str, list[str]]:
@@ -68,3 +73,12 @@ def test_truth_lies_inside_most_bars_of_ours(printed: str) -> None:
 def test_costs_of_ours_are_told(printed: str) -> None:
     assert ["harness"] == list(rows(printed, "cost"))
     assert "Both marks of time, memory, nvml" in printed
+
+
+def test_training_is_timed_beside_a_plain_loop_and_its_overhead_told() -> None:
+    printed = quick("training.py", "--model", "timm:test_resnet", "--threads", "1")
+    (cells,) = (cells for label, cells in rows(printed, "model").items() if label == "timm:test_resnet")
+
+    assert all(float(cell) > 0 for cell in cells[:3])
+    assert "Overhead of an epoch of 2 steps" in printed
+    assert ("bf16, s" in printed) != ("bf16 is left out" in printed)

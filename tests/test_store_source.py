@@ -14,6 +14,7 @@ from harness.scoring.ranking import Request, score_source
 from harness.sources.curve_source import read_curves
 from harness.sources.source import read_source
 from harness.sources.table import Query
+from harness.store.reading import open_reader
 from harness.store.store import Store
 
 
@@ -168,6 +169,32 @@ def test_a_metric_that_was_not_stored_is_refused(store):
         HarnessError, match=r"unknown performance 'auk'; did you mean 'auc'\? available: auc, performance"
     ):
         read_source(store(finished(trial("a"), 0.5, metrics={"auc": 0.75})), Query(performance="auk"))
+
+
+def test_a_metric_that_is_undefined_is_missing_with_its_reason(store):
+    undefined = {"undefined_metrics": {"auroc": "the test split has no image of class 3"}}
+    path = store(
+        finished(trial("a"), 0.5, metrics={"accuracy": 0.5}, facts=undefined),
+        finished(trial("b"), 0.5, metrics={"auroc": 0.75}),
+        finished(trial("c"), 0.5, metrics={}),
+    )
+    frame = read_source(path, Query(performance="auroc")).frame.set_index("model")
+
+    assert [True, False, True] == frame["performance"].isna().tolist()
+    assert "auroc: the test split has no image of class 3" == frame["reason"]["a"]
+    assert "auroc: was not stored with this trial" == frame["reason"]["c"]
+
+
+def test_a_field_that_came_after_a_trial_was_stored_is_at_its_default_and_makes_no_other_group(store, tmp_path):
+    path = store(*energies(1, 2))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE trials SET setting = json_remove(setting, '$.stratified') WHERE model = ?", [trial("a").model]
+        )
+
+    with open_reader(path) as reader:
+        assert [False, False] == [row["stratified"] for row in reader.trials()]
+    assert ["digits", "digits"] == read_source(path).frame["group"].tolist()
 
 
 def test_estimated_and_measured_energy_in_one_group_are_told(store):

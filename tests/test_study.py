@@ -49,6 +49,32 @@ def test_image_size_is_the_datasets_own_unless_it_is_given() -> None:
     assert 64 == plan_trials(Study(("dla46_c",), ("digits",), image_size=64), registry, "cpu")[0].setting.image_size
 
 
+@pytest.mark.parametrize(("given", "expected"), [({}, 256), ({"image_size": 48}, 48)], ids=["alone", "beside a size"])
+def test_protocol_brings_the_papers_image_size_and_what_is_given_wins(given: dict[str, Any], expected: int) -> None:
+    study = Study(models=("dla46_c",), datasets=("digits",), protocol="pepr", **given)
+
+    assert expected == plan_trials(study, load_plugins().registry, "cpu")[0].setting.image_size
+    assert "pepr" == study.asked()["protocol"]
+
+
+def test_defaults_are_the_papers() -> None:
+    (trial,) = plan_trials(
+        Study(("dla46_c",), ("digits",), protocol="pepr", weights="scratch"), load_plugins().registry, "cpu"
+    )
+
+    paper = {"epochs": 10, "batch_size": 32, "optimizer": "adam", "lr": 5e-4, "image_size": 256, "train_fraction": 1.0}
+    assert Trial("dla46_c", "digits", Setting(weights="scratch", **paper), seed=1) == trial
+
+
+def test_all_images_are_the_same_however_they_are_drawn() -> None:
+    def setting(**options: Any) -> Setting:
+        study = Study(models=("dla46_c",), datasets=("digits",), stratified=True, **options)
+        return plan_trials(study, load_plugins().registry, "cpu")[0].setting
+
+    assert not setting().stratified
+    assert setting(train_fraction=0.5).stratified
+
+
 @pytest.mark.parametrize(
     ("models", "datasets", "message"),
     [
@@ -77,7 +103,9 @@ def test_what_nothing_bears_is_one_line(models: tuple[str, ...], datasets: tuple
         ({"lr": float("inf")}, "lr must be above 0"),
         ({"train_fraction": 2.0}, "train_fraction must be above 0 and at most 1"),
         ({"timeout": -5}, "timeout must be above 0"),
-        ({"precision": "fp16"}, "precision must be one of fp32, bf16, is 'fp16'"),
+        ({"precision": "fp8"}, "precision must be one of fp32, bf16, fp16, is 'fp8'"),
+        ({"protocol": "pper"}, "protocol must be one of pepr, None, is 'pper'"),
+        ({"metric": "auc"}, "metric must be one of accuracy, balanced_accuracy, auroc, macro_f1, is 'auc'"),
         ({"weights": "scrach"}, "weights must be one of pretrained, scratch, is 'scrach'"),
         ({"device": "gpu"}, "device must be one of cuda, cpu, None, is 'gpu'"),
     ],
@@ -125,6 +153,7 @@ def test_identity_is_of_what_a_trial_is_and_not_of_how_it_was_written() -> None:
         Trial("m", "d", Setting(compile=True)),
         Trial("m", "d", Setting(device="cuda")),
         Trial("m", "d", Setting(split="by series")),
+        Trial("m", "d", Setting(stratified=True)),
     ],
 )
 def test_identity_changes_with_every_part(other: Trial) -> None:

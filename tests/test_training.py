@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +16,15 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.drawing import batches, splits_digest
 from harness.errors import DivergedError
+from harness.metrics import classification_metrics
 from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import Training, batches, run_training, splits_digest
+from harness.training import Training
+from harness.training_run import run_training
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 
@@ -143,7 +148,8 @@ def test_accuracy_counts_every_image_of_a_short_last_batch() -> None:
         ).float()
     )
 
-    assert (len(labels) - 1) / len(labels) == training.accuracy(training.test_split)
+    outputs = training.outputs(training.test_split)
+    assert (len(labels) - 1) / len(labels) == training.accuracy(outputs, training.test_split)
 
 
 def test_binary_task_has_one_output_and_learns_by_its_sign() -> None:
@@ -194,8 +200,9 @@ class Waits(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-def test_host_waits_for_the_device_twice_an_epoch_however_many_steps() -> None:
-    training = training_of(splits_of(40))
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_host_waits_for_the_device_twice_an_epoch_however_many_steps(precision: str) -> None:
+    training = training_of(splits_of(40), precision=precision)
     with Waits() as waits:
         training.epoch()
 
@@ -272,3 +279,48 @@ def test_outcome_holds_the_last_epochs_accuracy_and_the_facts() -> None:
         outcome["facts"][name] for name in ("data", "images_seen", "test_images", "validation_images")
     )
     assert "merged with the one before" == outcome["facts"]["last_batch"]
+
+
+def outcome_of(training: Training, epochs: int = 1) -> dict[str, Any]:
+    trial = Trial("tiny", "digits", Setting(weights="scratch", epochs=epochs, batch_size=4))
+    return run_training(
+        training, trial, lambda phase: nullcontext(SimpleNamespace(lap=lambda: None)), lambda done: None
+    )
+
+
+def test_all_metrics_are_of_the_whole_test_split_after_the_last_epoch() -> None:
+    training = unloaded(splits_of(9))
+    test_split = training._splits.test  # type: ignore[union-attr]
+    outcome = outcome_of(training)
+    outputs = training.outputs(training.test_split).numpy().astype(np.float64)
+
+    expected = classification_metrics(outputs, test_split.labels, 10)
+    assert expected.values | {"validation_accuracy": outcome["metrics"]["validation_accuracy"]} == outcome["metrics"]
+    assert expected.undefined == outcome["facts"]["undefined_metrics"]
+    assert "the test split has no image of class" in expected.undefined["auroc"]
+
+
+def test_outputs_of_the_test_split_leave_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[torch.Size] = []
+    real = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (moved.append(tensor.shape), real(tensor))[1])
+    outcome_of(unloaded(splits_of(9)), epochs=3)
+
+    assert [torch.Size([10, 10])] == moved
+
+
+def test_facts_tell_where_the_data_lies_and_what_the_allocator_does() -> None:
+    facts = outcome_of(unloaded(splits_of(9)))["facts"]
+
+    assert ("cpu", None, None) == (facts["data_on"], facts["device_name"], facts["tf32"])
+    assert (platform.libc_ver()[0] == "glibc") == facts["keeps_freed_memory"]
+
+
+def test_compiled_model_trains_as_the_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a code generator, which would need a compiler and half a minute.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    plain, compiled = (training_of(splits_of(9), compile=how) for how in (False, True))
+
+    assert plain.epoch() == compiled.epoch()
+    assert compiled.model is not compiled._network
+    assert plain.model is plain._network

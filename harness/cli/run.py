@@ -13,7 +13,9 @@ from harness.cli.options import Duration, loaded, output_options, plugin_choice,
 from harness.cli.score_options import parse_pairs
 from harness.errors import unknown
 from harness.meter import RESOURCE_UNITS
-from harness.study import Study
+from harness.metrics import METRICS
+from harness.protocol import PEPR, PROTOCOLS
+from harness.study import PRECISIONS, Study
 from harness.study_file import Option, parse_study
 
 if TYPE_CHECKING:
@@ -62,16 +64,28 @@ Examples:
 @click.option(
     "--store", type=click.Path(path_type=Path), default=Path("harness.sqlite"), help="Where results are kept."
 )
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    help="pepr: the paper's, which is the defaults here with images of 256 pixels. Options beside it win.",
+)
 @click.option("--pretrained/--scratch", default=True, help="Start from published weights, or from random ones.")
-@click.option("--epochs", type=click.IntRange(min=1), default=10)
-@click.option("--batch-size", type=click.IntRange(min=1), default=32)
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=5e-4, help="Learning rate of Adam.")
-@click.option("--image-size", type=click.IntRange(min=1), help="Pixels.  [default: the dataset's]")
+@click.option("--epochs", type=click.IntRange(min=1), default=PEPR.epochs)
+@click.option("--batch-size", type=click.IntRange(min=1), default=PEPR.batch_size)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=PEPR.lr, help="Learning rate of Adam.")
+@click.option("--image-size", type=click.IntRange(min=1), help="Pixels.  [default: the protocol's or dataset's]")
 @click.option(
     "--train-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images."
 )
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
-@click.option("--seed", multiple=True, type=click.IntRange(min=0), default=[1], help="Repeatable: one trial for each.")
+@click.option("--stratified/--not-stratified", default=False, help="Draw that fraction of each class.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default=PEPR.precision, help="fp16 is for CUDA.")
+@click.option("--compile/--no-compile", default=False, help="Train with torch.compile, metered with the training.")
+@click.option(
+    "--metric", type=click.Choice(METRICS), default=METRICS[0], help="The performance to rank by; all are stored."
+)
+@click.option(
+    "--seed", multiple=True, type=click.IntRange(min=0), default=[PEPR.seed], help="Repeatable: one trial for each."
+)
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="[default: cuda where there is one]")
 @click.option("--executor", default="local", metavar="NAME", help="Where trials run.")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
@@ -173,7 +187,9 @@ def _print_ranking(
     from harness.scoring.selecting import select, write_selection
     from harness.sources.table import Query
 
-    request = Request(Query(trials=keys))
+    # The performance of a plugin's own task has no other name.
+    metric = None if study.metric == METRICS[0] else study.metric
+    request = Request(Query(trials=keys, performance=metric))
     if budgets:
         write_selection(select(study.store, budgets, request), format, output)
     else:

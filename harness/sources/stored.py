@@ -85,6 +85,7 @@ def _table(
 ) -> Table:
     import pandas
 
+    _check_performance(trials, query)
     taken = [
         measured(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
     ]
@@ -94,7 +95,7 @@ def _table(
         "model": [model for model, _ in labels],
         "group": [group for _, group in labels],
         "seed": [trial["seed"] for trial in trials],
-        "reason": [_reason(trial) for trial in trials],
+        "reason": [_reason(trial, query) for trial in trials],
         "performance": np.array([_performance(trial, query) for trial in trials], dtype=np.float64),
     }
     for name in names:
@@ -136,24 +137,35 @@ def _pue(trial: Row, query: Query) -> float:
 
 
 def _performance(trial: Row, query: Query) -> float | None:
-    """The performance in [0, 1], or the metric that the query names instead."""
+    """The performance in [0, 1], or the metric that the query names instead; None where it is missing."""
     if query.performance in (None, "performance"):
         value = _number(trial["performance"])
-    elif trial["status"] == "done":
-        metrics = trial["metrics"] or {}
-        if query.performance not in metrics:
-            raise unknown("performance", str(query.performance), ["performance", *metrics])
-        value = _number(metrics[query.performance])
     else:
-        value = None
+        value = _number((trial["metrics"] or {}).get(query.performance))
     low, high = query.performance_range or (0.0, 1.0)
     return value if value is None or (low, high) == (0.0, 1.0) else (value - low) / (high - low)
 
 
-def _reason(trial: Row) -> str | None:
-    if trial["status"] == "done":
+def _check_performance(trials: Sequence[Row], query: Query) -> None:
+    """Raise HarnessError for a metric that no trial has a value of, nor a reason for having none."""
+    done = [trial for trial in trials if trial["status"] == "done"]
+    known = {"performance", *(name for trial in done for name in (*(trial["metrics"] or {}), *_undefined(trial)))}
+    if done and query.performance is not None and query.performance not in known:
+        raise unknown("performance", query.performance, known)
+
+
+def _undefined(trial: Row) -> Mapping[str, str]:
+    """Why metrics of *trial* are missing, by their names."""
+    reasons: Mapping[str, str] = (trial["facts"] or {}).get("undefined_metrics", {})
+    return reasons
+
+
+def _reason(trial: Row, query: Query) -> str | None:
+    if trial["status"] != "done":
+        return f"{trial['status']}: {trial['reason']}" if trial["reason"] else str(trial["status"])
+    if _performance(trial, query) is not None:
         return None
-    return f"{trial['status']}: {trial['reason']}" if trial["reason"] else str(trial["status"])
+    return f"{query.performance}: {_undefined(trial).get(query.performance or '', 'was not stored with this trial')}"
 
 
 def _warnings(

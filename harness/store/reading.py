@@ -18,7 +18,8 @@ from harness.store.schema import BUSY_SECONDS, check_identity, store_error
 
 Row = dict[str, Any]
 
-_SETTING = tuple(field.name for field in attrs.fields(Setting))
+# With what trials stored before a field came ran with.
+_SETTING = {field.name: field.default for field in attrs.fields(Setting)}
 _ATTEMPTS = "attempts JOIN trials ON trials.id = attempts.trial"
 _TRIALS = f"""
 SELECT key AS trial, model, dataset, seed, task, weights_tag, status, number AS attempt, accepted, performance, reason,
@@ -234,7 +235,7 @@ def _flat(row: Row) -> Row:
     flat: Row = {}
     for name, value in row.items():
         if name == "setting" and isinstance(value, Mapping):
-            flat |= {field: value.get(field) for field in _SETTING}
+            flat |= {field: value.get(field, default) for field, default in _SETTING.items()}
         elif name != "setting":
             flat[name] = value
     return flat

@@ -14,6 +14,7 @@ from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
 from harness.wire import decode, encode
+from harness.workers.acceleration import check_acceleration
 from harness.workers.dataset_check import dataset_problems
 from harness.workers.executor import Job
 from harness.workers.weights_check import Checked, WeightsCheck
@@ -74,6 +75,7 @@ def _check(job: Job, registry: Registry, weights: WeightsCheck) -> None:
 
     _check_packages()
     _check_device(setting.device)
+    check_acceleration(setting)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
     weights.check(job, model, dataset)

@@ -178,7 +178,8 @@ class ImageClassification:
         if trial.task not in IMAGE_TASKS:
             return None
 
-        from harness.training import Training, run_training
+        from harness.training import Training
+        from harness.training_run import run_training
 
         dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None
