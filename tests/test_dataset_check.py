@@ -83,7 +83,7 @@ def test_problems_of_datasets_and_of_models_are_told_together() -> None:
     payload = json.dumps(cattrs.unstructure([job("npz:own.npz", "timm:no_such_model")])).encode()
     preflight.check(payload, sent.append)
 
-    (model, dataset) = json.loads(sent[0])
+    (model, dataset) = json.loads(sent[0])["problems"]
     assert "unknown timm model" in model
     assert dataset.startswith("'own.npz': expected an npz file, found a damaged one")
 
