@@ -28,7 +28,8 @@ class Study:
     """The options of `harness run`.
 
     `models` are names, globs or `tag:NAME`; `meters` names, or "auto" for what works here; `weights` "pretrained" or
-    "scratch"; `image_size` [pixels] None for the dataset's own; `device` "cuda", "cpu" or None for cuda where there is
+    "scratch"; `image_size` [pixels] None for the dataset's own, from which `resize_to_model` departs for a model that
+    cannot take it, to the nearest size that it takes; `device` "cuda", "cpu" or None for cuda where there is
     one; `timeout` in seconds for each trial.
 
     For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
@@ -48,6 +49,7 @@ class Study:
     batch_size: int = 32
     lr: float = 5e-4
     image_size: int | None = None
+    resize_to_model: bool = False
     precision: str = "fp32"
     device: str | None = None
     executor: str = "local"

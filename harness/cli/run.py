@@ -68,6 +68,9 @@ Examples:
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=5e-4, help="Learning rate of Adam.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Pixels.  [default: the dataset's]")
 @click.option(
+    "--resize-to-model", is_flag=True, help="Where a model cannot take the image size: the nearest that it takes."
+)
+@click.option(
     "--train-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images."
 )
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
