@@ -22,7 +22,7 @@ def fit_trials(trials: Sequence[Trial], study: Study, registry: Registry, execut
 
     Raises HarnessError where a model is known not to take the size asked for: one line for each size, with all models.
     """
-    known = {trial.model: _known(trial, registry) for trial in trials if trial.task in IMAGE_TASKS}
+    known = {trial.model: registry.model(trial.model).image_sizes for trial in trials if trial.task in IMAGE_TASKS}
     if not study.resize_to_model:
         _refuse_unfit(trials, {model: sizes for model, sizes in known.items() if sizes is not None})
         return list(trials)
@@ -44,17 +44,12 @@ def told_changes(asked: Iterable[Trial], fitted: Iterable[Trial]) -> list[str]:
     ]
 
 
-def _known(trial: Trial, registry: Registry) -> ImageSizes | None:
-    sizes = registry.model(trial.model).image_sizes
-    return sizes.with_weights(trial.setting.weights) if sizes is not None else None
-
-
 def _refuse_unfit(trials: Iterable[Trial], known: dict[str, ImageSizes]) -> None:
     unfit: dict[int, dict[str, str]] = {}
     for trial in trials:
-        size = trial.setting.image_size
-        if trial.model in known and not known[trial.model].take(size):
-            unfit.setdefault(size, {})[trial.model] = str(known[trial.model])
+        size, sizes = trial.setting.image_size, known.get(trial.model)
+        if sizes is not None and not sizes.with_weights(trial.setting.weights).take(size):
+            unfit.setdefault(size, {})[trial.model] = str(sizes)
     if unfit:
         raise HarnessError("\n".join(refusal(size, models) for size, models in unfit.items()))
 
@@ -74,7 +69,8 @@ def _what(trial: Trial) -> tuple[str, str, int]:
 
 
 def _at(trial: Trial, sizes: ImageSizes | None) -> Trial:
-    size = trial.setting.image_size
-    if sizes is None or sizes.take(size):
+    setting = trial.setting
+    fitting = sizes.with_weights(setting.weights) if sizes is not None else None
+    if fitting is None or fitting.take(setting.image_size):
         return trial
-    return evolve(trial, setting=evolve(trial.setting, image_size=sizes.nearest(size)))
+    return evolve(trial, setting=evolve(setting, image_size=fitting.nearest(setting.image_size)))
