@@ -17,7 +17,7 @@ def train_a_step(name: str, channels: int) -> tuple[torch.Tensor, list[str]]:
     sizes = pepr131.MODELS[name].image_sizes
     assert sizes is not None
     size = min(other for other in range(LEAST, 257) if sizes.take(other))
-    model = pepr131.built(pepr131.MODELS[name], size, channels=channels)
+    model = pepr131.built(name, size, channels=channels)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4, fused=True)
     loss = functional.cross_entropy(model(torch.rand(2, channels, size, size)), torch.tensor([1, 4]))
     loss.backward()
