@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from harness.environment import changed_versions, describe_environment, nvidia_cards, package_versions
+from harness.fitting import fit_trials, told_changes
 from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
 from harness.preparing import check_jobs, fetch_weights, total
@@ -118,7 +119,10 @@ def plan_study(study: Study, plugins: Plugins, show: Show) -> Plan:
 def _plan(study: Study, plugins: Plugins, executor: Executor, show: Show) -> Plan:
     checked_place(study.store)
     meters = choose_meters(study, plugins.registry, show)
-    trials = plan_trials(study, plugins.registry, _device(study, executor))
+    asked = plan_trials(study, plugins.registry, _device(study, executor))
+    trials = fit_trials(asked, study, plugins.registry, executor)
+    for line in told_changes(asked, trials):
+        show.tell(line)
     to_run = dict.fromkeys((trial.key for trial in trials), "new")
     if study.store.exists() and study.store.stat().st_size:
         with open_reader(study.store) as reader:

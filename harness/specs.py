@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen, validators
 
+from harness.image_sizes import ImageSizes
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -37,7 +39,8 @@ class ModelSpec:
     """A model that trials can name.
 
     `create(num_outputs, in_chans, image_size, weights)` gives a `torch.nn.Module`; `parameters` counts those of the
-    published ImageNet model; `tags` are for `tag:NAME` patterns.
+    published ImageNet model; `tags` are for `tag:NAME` patterns. `image_sizes` says which the model takes; None, where
+    that is not known, has it found out by trying before a run.
     """
 
     name: str = field(validator=validators.instance_of(str))
@@ -45,6 +48,7 @@ class ModelSpec:
     parameters: int | None = None
     tags: tuple[str, ...] = field(default=(), converter=_texts)
     note: str | None = None
+    image_sizes: ImageSizes | None = None
 
 
 @frozen

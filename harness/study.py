@@ -40,8 +40,9 @@ class Study:
 
     `models` are names, globs or `tag:NAME`; `meters` names, or "auto" for what works here; `weights` "pretrained" or
     "scratch"; `stratified` draws the `train_fraction` class by class; `image_size` [pixels] None for that of the
-    `protocol`, else the dataset's own (all other defaults are those of the protocol "pepr"); `metric` is what ranks;
-    `device` "cuda", "cpu" or None for cuda where there is one; `timeout` in seconds for each trial.
+    `protocol`, else the dataset's own (all other defaults are those of the protocol "pepr"), from which
+    `resize_to_model` departs for a model that cannot take it, to the nearest size that it takes; `metric` is what
+    ranks; `device` "cuda", "cpu" or None for cuda where there is one; `timeout` in seconds for each trial.
 
     For the meters: `sharp` takes up to a tenth of a second before and after each window to place its edges within the
     steps of counters; `sample_period` [s] of power where there is no counter (None: 0.05); `cpu_watts` [W] of one busy
@@ -62,6 +63,7 @@ class Study:
     batch_size: int = PEPR.batch_size
     lr: float = PEPR.lr
     image_size: int | None = None
+    resize_to_model: bool = False
     precision: str = PEPR.precision
     compile: bool = False
     metric: str = METRICS[0]

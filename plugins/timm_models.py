@@ -1,9 +1,12 @@
-"""Models from timm: those of the table `timm_models.csv` by name, any other as `timm:NAME`."""
+"""Models from timm: those of the table `timm_models.csv` by name, any other as `timm:NAME`.
+
+The table holds the 131 models of the PePR paper under the paper's names; `docs/models.md` explains its columns.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -12,19 +15,25 @@ from attrs import frozen
 from harness.errors import HarnessError, unknown
 from harness.hookspecs import hookimpl
 from harness.hub import HubError, download
+from harness.image_sizes import ImageSizes
+from harness.plugins.gluon_xception import GluonXception65
 from harness.plugins.timm_weights import create_with_weights
-from harness.specs import ModelSpec
+from harness.specs import CreateModel, ModelSpec
 
 PREFIX = "timm:"
-# The paper's border between small and large models: the median of its 131.
-_MEDIAN_PARAMETERS = 24_670_000
+# What the 131 models of the paper are found by.
+PAPER_TAG = "pepr131"
 
 
 @frozen
 class TimmModel:
-    """Creates the timm model *name*, which may carry a weights tag: `resnet18d.ra2_in1k`."""
+    """Creates the timm model *name*, which may carry a weights tag: `resnet18d.ra2_in1k`.
+
+    With `takes_img_size` it is told the image size, without it never; None leaves it to what timm knows of the model.
+    """
 
     name: str
+    takes_img_size: bool | None = None
 
     def __call__(self, num_outputs: int, in_chans: int, image_size: int, weights: str | None) -> Any:
         """Return the model with its own initialisation, the published weights, or those of a file.
@@ -35,7 +44,7 @@ class TimmModel:
         import timm
 
         options: dict[str, Any] = {"num_classes": num_outputs, "in_chans": in_chans}
-        if self._fixed_size() not in (None, image_size):
+        if self._wants_img_size(image_size):
             options["img_size"] = image_size
         if weights is None:
             return timm.create_model(self.name, pretrained=False, **options)
@@ -77,6 +86,13 @@ class TimmModel:
         published = get_pretrained_cfg(self.name)
         return str(published.url) if published is not None and not published.hf_hub_id and published.url else None
 
+    def _wants_img_size(self, image_size: int) -> bool:
+        """Say whether the model has to be told *image_size*, and can be."""
+        fixed = self._fixed_size()
+        if self.takes_img_size is not None:
+            return self.takes_img_size
+        return fixed not in (None, image_size) and _accepts_img_size(self.name, image_size)
+
     def _fixed_size(self) -> int | None:
         """Return the only image size that the model takes as it is, None where it takes several."""
         from timm.models import get_pretrained_cfg, is_model, list_models
@@ -87,13 +103,44 @@ class TimmModel:
         return published.input_size[-1] if published is not None and published.fixed_input_size else None
 
 
+def _accepts_img_size(name: str, image_size: int) -> bool:
+    """Say whether the class of timm's model *name* takes `img_size`; it is built without memory to find out."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, img_size=image_size)
+    except TypeError:
+        return False
+    except Exception:
+        return True  # it takes it, if not this one: the error is told when it is built for use
+    return True
+
+
 def _table() -> Iterator[ModelSpec]:
     lines = (files("harness.plugins") / "timm_models.csv").read_text(encoding="utf-8").splitlines()
     for row in csv.DictReader(lines):
-        parameters = int(row["parameters"])
-        tags = ["small" if parameters < _MEDIAN_PARAMETERS else "large", row["type"]]
-        tags += ["efficient"] if row["efficient"] == "1" else []
-        yield ModelSpec(row["name"], TimmModel(row["timm"]), parameters, tags)
+        tags = [PAPER_TAG, row["size"], row["type"], *(["efficient"] if row["efficient"] == "1" else []), row["family"]]
+        yield ModelSpec(
+            name=row["name"],
+            create=_creator(row),
+            parameters=int(row["parameters"]),
+            tags=tags,
+            note=row["note"] or None,
+            image_sizes=_image_sizes(row),
+        )
+
+
+def _creator(row: Mapping[str, str]) -> CreateModel:
+    if row["name"] == "gluon_xception65":
+        return GluonXception65()
+    return TimmModel(row["timm"], takes_img_size=row["img_size"] == "1")
+
+
+def _image_sizes(row: Mapping[str, str]) -> ImageSizes:
+    pretrained_only = (int(row["pretrained_only"]),) if row["pretrained_only"] else ()
+    return ImageSizes(int(row["smallest"] or 1), int(row["step"] or 1), pretrained_only=pretrained_only)
 
 
 @hookimpl

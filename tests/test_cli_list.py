@@ -23,13 +23,14 @@ def test_models_tell_name_parameters_tags_and_plugin(capsys: pytest.CaptureFixtu
     row = listed(capsys, "models", "resnet18d")[0]
 
     assert {"name", "parameters", "tags", "plugin"} <= row.keys()
-    assert (11708744, ["small", "cnn"], "timm") == (row["parameters"], row["tags"], row["plugin"])
+    assert (11708744, ["pepr131", "small", "cnn", "resnet"], "timm") == (row["parameters"], row["tags"], row["plugin"])
+    assert ("ra2_in1k", "any") == (row["weights"], row["image_sizes"])
 
 
 def test_models_are_chosen_by_glob_and_tag(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ["resnet18d", "resnet34d"] == [row["name"] for row in listed(capsys, "models", "resnet*")]
-    assert ["mobilenetv2_050", "ghostnet_100"] == [
-        row["name"] for row in listed(capsys, "models", "--tag", "efficient", "--tag", "cnn")
+    assert ["resnet18d", "resnet34d"] == [row["name"] for row in listed(capsys, "models", "resnet[13][84]d")]
+    assert ["cspresnet50", "cs3sedarknet_l", "cspdarknet53", "cs3edgenet_x", "cs3se_edgenet_x"] == [
+        row["name"] for row in listed(capsys, "models", "--tag", "cspnet", "--tag", "efficient")
     ]
 
 

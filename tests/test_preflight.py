@@ -62,11 +62,29 @@ def test_every_problem_is_told_and_each_once() -> None:
     assert "did you mean" in told[1]
 
 
-def test_batch_of_one_is_checked_as_a_batch_of_one() -> None:
+def test_batch_of_one_that_batch_normalisation_cannot_take_is_one_line_for_all_models() -> None:
     assert [] == list(preflight.problems([job("resnet18d", batch_size=2)]))
 
-    (told,) = preflight.problems([job("resnet18d", batch_size=1)])
-    assert "model 'resnet18d' cannot take images of 32 x 32 pixels (Expected more than 1 value per channel" in told
+    (told,) = preflight.problems([job(model, batch_size=1) for model in ("resnet18d", "convnext_atto", "dla46_c")])
+    assert told.startswith("a batch of one image of 32 x 32 pixels cannot train 2 models")
+    assert "resnet18d, dla46_c. Give --batch-size 2 or more, or a larger --image-size" in told
+
+
+def test_training_set_of_one_image_is_told_before_anything_runs() -> None:
+    (told,) = preflight.problems([job("resnet18d", train_fraction=0.0015)])
+
+    assert "Give a larger --train-fraction: it leaves one image" in told
+    assert [] == list(preflight.problems([job("resnet18d", train_fraction=0.002)]))
+
+
+def test_sizes_that_models_cannot_take_are_one_line_with_those_that_work() -> None:
+    names = ["timm:sebotnet33ts_256", "timm:halonet26t", "timm:inception_v3"]
+    (told,) = preflight.problems([job(name, image_size=48) for name in [*names, "timm:test_resnet"]])
+
+    assert told.startswith("3 models cannot take images of 48 x 48 pixels")
+    assert "timm:halonet26t (256, 512 of the usual sizes)" in told
+    assert "timm:inception_v3 (96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512 of the usual" in told
+    assert "--resize-to-model" in told
 
 
 def test_trials_of_a_plugins_own_task_are_left_to_it() -> None:

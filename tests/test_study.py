@@ -29,16 +29,16 @@ def names(study: Study) -> list[tuple[str, str, int]]:
 
 
 def test_every_model_meets_every_dataset_and_seed_once() -> None:
-    study = Study(models=("resnet18d", "resnet*", "dla46_c"), datasets=("digits", "digits"), seeds=(1, 2, 1))
+    study = Study(models=("resnet18d", "resnet[13]?d", "dla46_c"), datasets=("digits", "digits"), seeds=(1, 2, 1))
 
     expected = [("digits", model, seed) for model in ("resnet18d", "resnet34d", "dla46_c") for seed in (1, 2)]
     assert expected == names(study)
 
 
 def test_tag_means_all_models_that_bear_it() -> None:
-    assert {"mobilenetv2_050", "semnasnet_075", "ghostnet_100"} == {
-        model for _, model, _ in names(Study(models=("tag:efficient",), datasets=("digits",)))
-    }
+    assert ["dpn68", "dpn68b", "dpn92", "dpn98", "dpn131", "dpn107"] == [
+        model for _, model, _ in names(Study(models=("tag:dpn",), datasets=("digits",)))
+    ]
 
 
 def test_image_size_is_the_datasets_own_unless_it_is_given() -> None:
@@ -80,7 +80,7 @@ def test_all_images_are_the_same_however_they_are_drawn() -> None:
     [
         ((), ("digits",), "at least one --model"),
         (("resnet18",), ("digits",), "unknown model 'resnet18'; did you mean 'resnet18d'"),
-        (("x*",), ("digits",), "no model matches 'x\\*'"),
+        (("zz*",), ("digits",), "no model matches 'zz\\*'"),
         (("tag:effcient",), ("digits",), "unknown tag 'effcient'; did you mean 'efficient'"),
         (("timm:",), ("digits",), "names no model"),
         (("dla46_c",), ("digit",), "unknown dataset 'digit'; did you mean 'digits'"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.plugins_loader import Plugins
 
 _COLUMNS = {
-    "models": ["name", "parameters", "tags", "plugin", "note"],
+    "models": ["name", "parameters", "tags", "weights", "image_sizes", "plugin", "note"],
     "datasets": ["name", "task", "num_classes", "in_chans", "splits", "default_image_size", "plugin", "note"],
     "meters": ["name", "resources", "available", "reason", "plugin"],
     "executors": ["name", "plugin"],
@@ -93,6 +93,8 @@ def _models(plugins: Plugins) -> list[dict[str, Any]]:
             "name": entry.name,
             "parameters": entry.value.parameters,
             "tags": entry.value.tags,
+            "weights": getattr(entry.value.create, "weights_tag", None),
+            "image_sizes": str(entry.value.image_sizes) if entry.value.image_sizes is not None else None,
             "plugin": entry.plugin,
             "note": entry.value.note,
         }

@@ -75,6 +75,9 @@ Examples:
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=PEPR.lr, help="Learning rate of Adam.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Pixels.  [default: the protocol's or dataset's]")
 @click.option(
+    "--resize-to-model", is_flag=True, help="Where a model cannot take the image size: the nearest that it takes."
+)
+@click.option(
     "--train-fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the training images."
 )
 @click.option("--stratified/--not-stratified", default=False, help="Draw that fraction of each class.")

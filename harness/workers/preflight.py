@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 
 from harness.errors import HarnessError
 from harness.registry import Registry
-from harness.specs import IMAGE_TASKS, DatasetSpec, ModelSpec
+from harness.specs import IMAGE_TASKS
 from harness.wire import decode, encode
 from harness.workers.acceleration import check_acceleration
 from harness.workers.dataset_check import dataset_problems
 from harness.workers.executor import Job
+from harness.workers.image_check import ImageCheck
 from harness.workers.weights_check import Checked, WeightsCheck
 from harness.workers.worker import Send, loaded_plugins
 
@@ -50,7 +51,7 @@ def check(payload: bytes, send: Send) -> None:
 def problems(jobs: Iterable[Job], weights: WeightsCheck | None = None) -> Iterator[str]:
     """Yield a text for each thing that would make one of *jobs* fail: unknown model, image size, weights."""
     seen: set[object] = set()
-    weights = weights or WeightsCheck()
+    weights, images = weights or WeightsCheck(), ImageCheck()
     for job in jobs:
         setting = job.trial.setting
         what = (job.trial.model, job.trial.dataset, setting.image_size, setting.weights)
@@ -59,16 +60,17 @@ def problems(jobs: Iterable[Job], weights: WeightsCheck | None = None) -> Iterat
 
         seen.add(what)
         try:
-            _check(job, loaded_plugins(job.plugins).registry, weights)
+            _check(job, loaded_plugins(job.plugins).registry, weights, images)
         except HarnessError as error:
             told = str(error)
             if told not in seen:
                 yield told
             seen.add(told)
+    yield from images.lines()
     yield from weights.lines()
 
 
-def _check(job: Job, registry: Registry, weights: WeightsCheck) -> None:
+def _check(job: Job, registry: Registry, weights: WeightsCheck, images: ImageCheck) -> None:
     setting = job.trial.setting
     if job.trial.task not in IMAGE_TASKS:
         return  # what it needs is known to the plugin that runs it
@@ -77,7 +79,7 @@ def _check(job: Job, registry: Registry, weights: WeightsCheck) -> None:
     _check_device(setting.device)
     check_acceleration(setting)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
-    _check_size(model, dataset, setting.image_size, min(2, setting.batch_size))
+    images.check(model, dataset, setting)
     weights.check(job, model, dataset)
 
 
@@ -92,36 +94,3 @@ def _check_device(kind: str) -> None:
 
     if kind == "cuda" and not torch.cuda.is_available():
         raise HarnessError("--device cuda: torch sees no CUDA device (`harness doctor` says more); use --device cpu")
-
-
-def _check_size(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int) -> None:
-    """Send a *batch* of images without content through the model: shapes only, nothing is computed."""
-    import torch
-
-    try:
-        with torch.device("meta"):
-            built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
-            built(torch.empty(batch, dataset.in_chans, size, size))
-    except (HarnessError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        if not _works_for_real(model, dataset, size, batch):
-            sizes = [other for other in (32, 64, 128, 224, 256) if _works_for_real(model, dataset, other, batch)]
-            works = f"these work: {', '.join(map(str, sizes))}" if sizes else "none of the usual sizes works"
-            reason = str(error).strip().splitlines() or [""]
-            raise HarnessError(
-                f"model {model.name!r} cannot take images of {size} x {size} pixels ({reason[0][:120]}); "
-                f"choose another --image-size: {works}"
-            ) from error
-
-
-def _works_for_real(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int) -> bool:
-    import torch
-
-    try:
-        built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
-        with torch.no_grad():
-            built(torch.zeros(batch, dataset.in_chans, size, size))
-    except Exception:
-        return False
-    return True

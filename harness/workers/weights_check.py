@@ -29,11 +29,11 @@ class Checked:
 
 @frozen
 class Wanted:
-    """Weights of `model` that are in no cache: `place` is (repository, file) on the hub."""
+    """Weights of `model` that are in no cache: `place` is (repository, file) on the hub, None where it has them not."""
 
     job: Job
     model: ModelSpec
-    place: tuple[str, str]
+    place: tuple[str, str] | None
 
 
 class WeightsCheck:
@@ -54,17 +54,18 @@ class WeightsCheck:
         weights = weights_of(model, job.trial.setting.weights, job.weights_dir)
         file = file_of_weights(model, weights)
         # A plugin that does not say where its weights are brings them itself.
-        locate = getattr(model.create, "hub_file", None)
+        locate, url = getattr(model.create, "hub_file", None), getattr(model.create, "weights_url", None)
         if file is not None:
             refuse_unless_fits(model, dataset, job.trial.setting.image_size, file)
-        elif weights is not None and locate is not None:
-            self._absent.append(Wanted(job, model, locate()))
+        elif weights is not None and (locate is not None or url is not None):
+            self._absent.append(Wanted(job, model, locate() if locate is not None else None))
 
     def lines(self) -> Iterator[str]:
         """Yield one text that lists all weights which can be had from nowhere; the rest is in `missing` afterwards."""
-        answers = ask_hub([wanted.place for wanted in self._absent])
+        answers = iter(ask_hub([wanted.place for wanted in self._absent if wanted.place is not None]))
         refused = []
-        for wanted, answer in zip(self._absent, answers, strict=True):
+        for wanted in self._absent:
+            answer = next(answers) if wanted.place is not None else HubError("they are on no hub")
             if isinstance(answer, Published):
                 self.missing.append((wanted.job, answer))
             else:
@@ -117,18 +118,17 @@ def _cannot_be_had(refused: Sequence[tuple[Wanted, HubError]]) -> str:
     common = f": {reasons[0]}" if len(reasons) == 1 else ""
     lines = [f"the weights {count} are not in the cache, and cannot be had{common}"]
     lines += [_place(wanted, folder, f" ({error})" if len(reasons) > 1 else "") for wanted, error in refused]
-    example = " ".join(first.place)
-    lines.append(
-        f"fill the cache where there is a network, as with `hf download {example}`; or put the files in {folder} under "
-        f"the names above and give --weights-dir {folder}; or train with --scratch"
-    )
+    place = next((wanted.place for wanted, _ in refused if wanted.place is not None), None)
+    fill = f"fill the cache where there is a network, as with `hf download {' '.join(place)}`; or " if place else ""
+    here = f"put the files in {folder} under the names above and give --weights-dir {folder}"
+    lines.append(f"{fill}{here}; or train with --scratch")
     return "\n".join(lines)
 
 
 def _place(wanted: Wanted, folder: str, reason: str) -> str:
     """Return the line that says what is missing, and which file would do instead."""
     url = getattr(wanted.model.create, "weights_url", None)
-    source, ending = (" ".join(wanted.place), ".safetensors") if url is None else (url, ".pth")
+    source, ending = (url, ".pth") if url is not None else (" ".join(wanted.place or ()), ".safetensors")
     return f"  {wanted.model.name}: {source}{reason} -> {folder}/{weights_names(wanted.model)[-1]}{ending}"
 
 
