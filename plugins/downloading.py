@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-
 from harness.errors import HarnessError
 from harness.quantities import format_quantity
 
@@ -84,6 +82,8 @@ def _part_prefix(target: Path) -> str:
 
 def _remove_remains(target: Path) -> None:
     """Remove what downloads left behind whose processes were killed; those of other machines may still go on."""
+    import psutil
+
     prefix = _part_prefix(target)
     for path in target.parent.glob(f"{glob.escape(prefix)}*.part"):
         pid = path.name.removeprefix(prefix).removesuffix(".part")

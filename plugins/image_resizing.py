@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -71,6 +70,7 @@ def check_room(needed: int, what: str) -> None:
 
 def for_each(work: Callable[[int], object], count: int) -> None:
     """Call *work* with each number below *count*, on all cores: Pillow lets other threads run while it computes."""
+    from concurrent.futures import ThreadPoolExecutor
 
     def piece(first: int) -> None:
         for number in range(first, min(first + _AT_A_TIME, count)):
