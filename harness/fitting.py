@@ -28,7 +28,7 @@ def fit_trials(trials: Sequence[Trial], study: Study, registry: Registry, execut
         return list(trials)
 
     tried = _tried([trial for trial in trials if trial.model in known and known[trial.model] is None], study, executor)
-    return [_at(trial, known.get(trial.model) or tried.get(_what(trial))) for trial in trials]
+    return [_at(trial, known.get(trial.model) or tried.get(_what(trial)), registry) for trial in trials]
 
 
 def told_changes(asked: Iterable[Trial], fitted: Iterable[Trial]) -> list[str]:
@@ -68,9 +68,12 @@ def _what(trial: Trial) -> tuple[str, str, int]:
     return trial.model, trial.dataset, trial.setting.image_size
 
 
-def _at(trial: Trial, sizes: ImageSizes | None) -> Trial:
+def _at(trial: Trial, sizes: ImageSizes | None, registry: Registry) -> Trial:
+    """Return *trial* at the nearest of *sizes*, with where its images then come from."""
     setting = trial.setting
     fitting = sizes.with_weights(setting.weights) if sizes is not None else None
     if fitting is None or fitting.take(setting.image_size):
         return trial
-    return evolve(trial, setting=evolve(setting, image_size=fitting.nearest(setting.image_size)))
+    size = fitting.nearest(setting.image_size)
+    resizing = registry.dataset(trial.dataset).resizing(size)
+    return evolve(trial, setting=evolve(setting, image_size=size, resize=resizing))

@@ -116,6 +116,17 @@ def test_resizing_takes_the_nearest_size_and_makes_it_the_trials() -> None:
     assert 0 == executor.calls
 
 
+def test_images_at_another_size_come_from_the_stored_size_next_to_it() -> None:
+    study = Study(
+        models=("halonet26t",), datasets=("dermamnist",), weights="scratch", image_size=64, resize_to_model=True
+    )
+    asked, got = fitted(study, Here())
+
+    assert [("none", 64), ("bicubic from 224 px", 256)] == [
+        (trial.setting.resize, trial.setting.image_size) for trial in (*asked, *got)
+    ]
+
+
 def test_resizing_finds_out_in_a_worker_what_the_table_does_not_hold() -> None:
     executor = Here()
     models = ("timm:test_resnet", "timm:halonet26t")
