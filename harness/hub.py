@@ -6,11 +6,9 @@ HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT (seconds, 10 each).
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import frozen
@@ -70,6 +68,8 @@ def ask_hub(wanted: Sequence[tuple[str, str]]) -> list[Published | HubError]:
     if not wanted:
         return []
 
+    from concurrent.futures import ThreadPoolExecutor
+
     first = _asked(*wanted[0])
     lost = [first] if isinstance(first, HubError) and first.unreachable else []
 
@@ -115,6 +115,8 @@ def download(repository: str, file: str) -> str:
     cached = cached_file(repository, file)
     if cached is not None:
         return cached
+
+    import logging
 
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,6 +60,8 @@ def refuse_unless_whole(loads: list[Loaded], classifier: str | Iterable[str] | N
 @contextmanager
 def _silent() -> Iterator[None]:
     """Keep timm from logging the names of all tensors that have no place: that is told in one line."""
+    import logging
+
     logger = logging.getLogger("timm")
     before = logger.level
     logger.setLevel(logging.ERROR)

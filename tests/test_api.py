@@ -98,11 +98,11 @@ def test_weights_that_cannot_be_had_are_all_told_before_anything_runs(tmp_path: 
 
     assert 2 == refused.returncode
     assert not Path("harness.sqlite").exists()
-    told = refused.stderr.splitlines()[-2:]
-    for name, line in zip(("resnet18d", "dla46_c"), told, strict=True):
-        assert f"the weights of {name!r} cannot be had" in line
-        assert f"{name}.safetensors" in line
-        assert "--scratch" in line
+    told, *files, ways_out = refused.stderr.splitlines()[-4:]
+    assert "the weights of 2 models are not in the cache, and cannot be had" in told
+    for name, line in zip(("resnet18d.ra2_in1k", "dla46_c.in1k"), files, strict=True):
+        assert f"timm/{name} model.safetensors -> FOLDER/{name}.safetensors" in line
+    assert "--scratch" in ways_out
 
 
 def test_weights_from_a_folder_are_where_training_starts(tmp_path: Path) -> None:
