@@ -57,12 +57,17 @@ class ImageSizes:
 
 def refusal(size: int, models: Mapping[str, str]) -> str:
     """Return the line for *models* that cannot take images of *size* pixels: name -> what it takes instead."""
+    each = "it" if len(models) == 1 else "each"
+    who = _who_cannot(models, f"cannot take images of {size} x {size} pixels")
+    way_out = f"Give --resize-to-model to train {each} at the nearest size that it takes, or another --image-size"
+    return f"{who}. {way_out}"
+
+
+def _who_cannot(models: Mapping[str, str], what: str) -> str:
+    if len(models) == 1:
+        return "".join(f"model {name!r} {what}; these work: {takes}" for name, takes in models.items())
     together: dict[str, list[str]] = {}
     for name, takes in models.items():
         together.setdefault(takes, []).append(name)
     told = "; ".join(f"{', '.join(names)} ({takes})" for takes, names in together.items())
-    count = "1 model cannot" if len(models) == 1 else f"{len(models)} models cannot"
-    return (
-        f"{count} take images of {size} x {size} pixels; what works is in brackets: {told}. Give --resize-to-model to "
-        f"train each at the nearest size that it takes, or choose another --image-size"
-    )
+    return f"{len(models)} models {what}; what works is in brackets: {told}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -90,7 +91,15 @@ def test_size_that_a_model_cannot_take_is_refused_with_those_that_work() -> None
 
     assert 2 == refused.returncode
     assert "model 'dla46_c' cannot take images of 16 x 16 pixels" in refused.stderr
-    assert "these work: 32, 64" in refused.stderr
+    assert "these work: multiples of 32. Give --resize-to-model" in refused.stderr
+
+
+def test_resizing_to_the_model_is_told_and_planned() -> None:
+    options = ("--dataset", "digits", "--scratch", "--image-size", "16", "--device", "cpu", "--format", "json")
+    planned = harness("run", "--model", "dla46_c", *options, "--resize-to-model", "--dry-run")
+
+    assert "images of 32 x 32 pixels instead of 16 x 16 for dla46_c" in planned.stderr
+    assert [32] == [row["image_size"] for row in json.loads(planned.stdout)]
 
 
 def test_weights_that_cannot_be_had_are_all_told_before_anything_runs(tmp_path: Path) -> None:

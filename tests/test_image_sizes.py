@@ -101,7 +101,7 @@ def test_all_models_that_cannot_take_a_size_are_one_line_without_asking_a_worker
 
 
 def test_pretrained_models_whose_weights_fit_one_size_are_refused_others() -> None:
-    with pytest.raises(HarnessError, match=r"1 model cannot .* botnet26t_256 \(multiples of 32; pretrained: 256\)"):
+    with pytest.raises(HarnessError, match="'botnet26t_256' cannot .*; these work: multiples of 32; pretrained: 256"):
         fitted(study_of("botnet26t_256", "maxvit_nano_rw_256", image_size=64, weights="pretrained"), Here())
 
 
