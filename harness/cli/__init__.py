@@ -57,7 +57,12 @@ class _LazyGroup(click.Group):
 
         from harness.cli.options import loaded, plugin_choice
 
-        plugins = loaded(plugin_choice((), ()))
+        try:
+            plugins = loaded(plugin_choice((), ()))
+        except HarnessError as error:
+            # The help and the built-in commands are there whatever is wrong with plugins.
+            click.echo(f"harness: {error}", err=True)
+            return
         taken: dict[str, click.Command] = {}
         for name, _ in plugins.call_each("harness_add_commands", cli=self):
             for command in self.commands.keys() & (COMMANDS.keys() | taken.keys()):

@@ -10,14 +10,15 @@ import click
 
 from harness.cli.meter_options import meter_options, with_live_carbon
 from harness.cli.options import Duration, loaded, output_options, plugin_choice, plugin_options, read_text
-from harness.cli.score_options import parse_pairs
-from harness.errors import unknown
+from harness.cli.score_options import chosen_reducer, parse_pairs, score_option
+from harness.errors import HarnessError, unknown
 from harness.meter import RESOURCE_UNITS
 from harness.study import Study
 from harness.study_file import Option, parse_study
 
 if TYPE_CHECKING:
     from harness.plugins_loader import Plugins
+    from harness.scoring.reducer import Reducer
 
 
 def _read_study_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -77,6 +78,7 @@ Examples:
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
 @meter_options
 @click.option("--baseline", type=Duration(), metavar="DURATION", help="Meter the idle power so long before each trial.")
+@score_option
 @click.option("--budget", multiple=True, metavar="NAME=QUANTITY", help="Show only what fits, such as memory=1GiB.")
 @click.option("--force", is_flag=True, help="Run finished trials again.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
@@ -89,7 +91,14 @@ Examples:
 @output_options
 @click.pass_context
 def command(
-    ctx: click.Context, /, budget: tuple[str, ...], dry_run: bool, format: str, output: Path | None, **options: Any
+    ctx: click.Context,
+    /,
+    score: str | None,
+    budget: tuple[str, ...],
+    dry_run: bool,
+    format: str,
+    output: Path | None,
+    **options: Any,
 ) -> None:
     """Fine-tune, meter and rank models.
 
@@ -100,6 +109,9 @@ def command(
     study = _study(options)
     plugins = loaded(study.plugins)
     budgets = _budgets(budget, plugins)
+    reducer = None if score is None else chosen_reducer(score, plugins)
+    if budgets and reducer is not None:
+        raise HarnessError("--budget does not go with --score; leave one of them out")
     if dry_run:
         _print_plan(study, plugins, format, output)
         return
@@ -108,7 +120,7 @@ def command(
     from harness.runner import run_study
 
     result = run_study(study, plugins, Progress())
-    _print_ranking(study, [trial.key for trial in result.trials], budgets, format, output)
+    _print_ranking(study, [trial.key for trial in result.trials], budgets, reducer, format, output)
     ctx.exit(result.exit_code)
 
 
@@ -164,14 +176,19 @@ def _budgets(texts: tuple[str, ...], plugins: Plugins) -> dict[str, str]:
 
 
 def _print_ranking(
-    study: Study, keys: Sequence[str], budgets: dict[str, str], format: str, output: Path | None
+    study: Study,
+    keys: Sequence[str],
+    budgets: dict[str, str],
+    reducer: Reducer | None,
+    format: str,
+    output: Path | None,
 ) -> None:
     """Rank the trials of this study, all or those that fit; others in the store stay out of it."""
     from harness.scoring.ranking import Request, rank
     from harness.scoring.selecting import select, write_selection
     from harness.sources.table import Query
 
-    request = Request(Query(trials=keys))
+    request = Request(Query(trials=keys), reducer=reducer)
     if budgets:
         write_selection(select(study.store, budgets, request), format, output)
     else:
