@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fresh_environment import FreshEnvironment
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
@@ -30,3 +31,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def fresh_environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
+    """An environment of its own with this project installed from its wheel; tests take out what they put in."""
+    return FreshEnvironment.create(tmp_path_factory.mktemp("environment"))
