@@ -1,11 +1,4 @@
-"""Conformance tests for plugin authors.
-
-    class TestMyMeter(harness.testing.MeterContract):
-        factory = staticmethod(my_meter)
-        resources = ("energy_cpu",)
-
-A class of tests that pytest collects in the author's own suite; it needs no hardware beyond what the meter needs.
-"""
+"""What every meter keeps, as a class of tests."""
 
 from __future__ import annotations
 
@@ -107,6 +100,7 @@ class MeterContract:
                 assert whole[resource].value + margin >= part[resource].value
 
     def test_windows_may_overlap(self) -> None:
+        read_alone = _resources(self._window().readings, ())
         with self._stack() as stack:
             first = stack.edge("start")
             self.work()
@@ -118,6 +112,7 @@ class MeterContract:
             for start, stop in ((first, first_stop), (second, second_stop)):
                 readings, missing = stack.between(start, stop)
                 assert set(self.resources) == _resources(readings, missing)
+                assert read_alone <= _resources(readings, ())
 
     def test_marks_can_be_read_twice(self) -> None:
         with self._stack() as stack:
@@ -135,10 +130,10 @@ class MeterContract:
         assert set(self.resources) == _resources(window.readings, window.missing)
 
     def test_can_be_opened_again_after_it_was_closed(self) -> None:
-        self._window()
+        first, again = self._window(), self._window()
 
-        again = self._window()
         assert set(self.resources) == _resources(again.readings, again.missing)
+        assert _resources(first.readings, ()) <= _resources(again.readings, ())
 
     def _meter(self) -> Meter:
         return type(self).factory(self.options)
