@@ -20,7 +20,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def files(folder: str, package: str) -> set[str]:
-    found = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".csv", ".typed")]
+    found = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".csv", ".txt", ".typed")]
     own = [path for path in found if not {"meters", "plugins"} & set(path.relative_to(ROOT / folder).parts[:-1])]
     return {f"{package}/{path.relative_to(ROOT / folder)}" for path in own}
 

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from harness.plugins_loader import load_plugins
+from harness.scoring.formula_score import FormulaScore
 from harness.scoring.score_table import score_table
 from harness.testing import ScoreContract
 
@@ -21,6 +22,12 @@ class TestPepr(ScoreContract):
 class TestPeprOfOneResource(ScoreContract):
     reducer = staticmethod(score_table)
     resources = {"memory": 1.0}  # noqa: RUF012 (declared a ClassVar by the contract)
+
+
+class TestFormula(ScoreContract):
+    """The resources are the formula's own, and smaller is better."""
+
+    reducer = FormulaScore("edp", lambda energy, time: energy * time, unit="J s", smaller_is_better=True)
 
 
 class TestPeprInOtherUnits(ScoreContract):

@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "Put others' results into a store.",
     "list": "What is registered, and by whom.",
     "doctor": "Which meters and devices work here, and why others do not.",
+    "plugin": "Begin a plugin of your own.",
     "export": "Write a store's trials, epochs or readings to a file.",
 }
 

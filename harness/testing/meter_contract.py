@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from typing import Any, ClassVar
 import pytest
 
 from harness.measuring.stack import MeterStack
-from harness.measuring.window import Window
+from harness.measuring.window import EdgeKind, Window
 from harness.meter import COMBINE, RESOURCE_UNITS, Meter, StackedMeter
 from harness.records import Missing, Reading
+
+_LAPS: tuple[EdgeKind, ...] = ("lap", "lap", "stop")
 
 
 class MeterContract:
@@ -73,16 +76,17 @@ class MeterContract:
         self._compare_laps(sharp=True)
 
     def _compare_laps(self, sharp: bool) -> None:
-        with self._stack() as stack, stack.window(sharp=sharp) as window:
-            for _ in range(3):
+        with self._stack() as stack:
+            edges = [stack.edge("start", sharp=sharp)]
+            for kind in _LAPS:
                 self.work()
-                window.lap()
+                edges.append(stack.edge(kind, sharp=sharp))
+            laps = [_totals(stack.between(*pair)[0]) for pair in itertools.pairwise(edges)]
+            whole = _totals(stack.between(edges[0], edges[-1])[0])
 
-        laps = [[r for r in window.readings if r.epoch == epoch] for epoch in (1, 2, 3)]
-        for total in _totals(r for r in window.readings if r.epoch is None).values():
-            parts = [lap_total for lap in laps if (lap_total := _totals(lap).get(total.resource)) is not None]
-            if len(parts) == 3:
-                assert _combine(total, parts, rest=_share_after(window, parts))
+        for resource, total in whole.items():
+            if all(resource in lap for lap in laps):
+                assert _combine(total, [lap[resource] for lap in laps])
 
     def test_a_nested_window_does_not_change_the_one_around_it(self) -> None:
         with self._stack() as stack:
@@ -167,20 +171,13 @@ def _margin(total: Reading, parts: Sequence[Reading]) -> float:
     return total.uncertainty + sum(part.uncertainty for part in parts) + 1e-9 * total.value
 
 
-def _combine(total: Reading, parts: Sequence[Reading], rest: float) -> bool:
-    """Say whether *parts* make *total*, of which the share *rest* lies behind the last of them."""
+def _combine(total: Reading, parts: Sequence[Reading]) -> bool:
+    """Say whether *parts*, which follow each other without a gap, make *total*."""
     values = [part.value for part in parts]
     margin = _margin(total, parts)
     how = COMBINE.get(total.resource, "sum")
     if how == "mean":
         return min(values) - margin <= total.value <= max(values) + margin
     if how == "max":
-        return total.value >= max(values) - margin
-    # Twice its share in time: what is used there need not be used evenly.
-    return sum(values) - margin <= total.value <= sum(values) + margin + 2 * rest * total.value
-
-
-def _share_after(window: Window, parts: Sequence[Reading]) -> float:
-    start, stop = window.edges_ns
-    last = max(part.stop_ns or stop for part in parts)
-    return (stop - last) / (stop - start)
+        return abs(total.value - max(values)) <= margin
+    return abs(total.value - sum(values)) <= margin
