@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # these names: importing it would put the module in the name's place.
 _PUBLIC = {
     "DatasetSpec": "harness.specs",
+    "FormulaScore": "harness.scoring.formula_score",
     "HarnessError": "harness.errors",
     "Meter": "harness.meter",
     "Missing": "harness.records",
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from harness.measuring.block import measure, measured
     from harness.meter import Meter
     from harness.records import Missing, Reading, Setting, Trial
+    from harness.scoring.formula_score import FormulaScore
     from harness.specs import DatasetSpec, ModelSpec, Split, Splits
 
 __all__ = [
     "DatasetSpec",
+    "FormulaScore",
     "HarnessError",
     "Meter",
     "Missing",

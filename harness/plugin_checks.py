@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from importlib import metadata
 
 import pluggy
@@ -51,13 +52,13 @@ def refuse_wrappers(manager: pluggy.PluginManager, name: str) -> None:
                 raise TypeError(f"{caller.name} is a hook wrapper, which the harness does not call")
 
 
-def refuse_misspelt_hooks(manager: pluggy.PluginManager) -> None:
-    """Raise HarnessError for a hook that the harness does not know."""
+def refuse_misspelt_hooks(manager: pluggy.PluginManager, describe: Callable[[str], str]) -> None:
+    """Raise HarnessError for a hook that the harness does not know; *describe* names the plugin."""
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         name = manager.get_name(error.plugin) or "?"
         raise HarnessError(
-            f"plugin {name!r} has a hook that the harness does not know: {str(error).splitlines()[0]}; "
+            f"plugin {describe(name)} has a hook that the harness does not know: {str(error).splitlines()[0]}; "
             f"correct its name, or leave the plugin out with --no-plugin {name}"
         ) from error

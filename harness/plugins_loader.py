@@ -158,12 +158,16 @@ class Plugins:
                     self.note(implementation.plugin_name, hook, f"gave {answer!r} in {hook}, and did not call register")
                 # Outside the guard: two plugins that offer one name are nobody's fault alone.
                 for name, value in brought:
-                    getattr(self.registry, kind).add(name, implementation.plugin_name, value)
+                    getattr(self.registry, kind).add(name, implementation.plugin_name, value, self.describe)
 
     def note(self, name: str, hook: str, what: str) -> None:
         """Tell that the plugin *name* did *what*, and leave it out of *hook* from now on."""
         self._muted.add((name, hook))
-        self.add_fault(f"plugin {self.known.get(name, name)} {what}; it is left out there")
+        self.add_fault(f"plugin {self.describe(name)} {what}; it is left out there")
+
+    def describe(self, name: str) -> str:
+        """Return the plugin *name* with its distribution and version."""
+        return str(self.known.get(name, name))
 
     def add_fault(self, fault: str) -> None:
         """Keep *fault* and tell it."""
@@ -209,7 +213,7 @@ def load_plugins(choice: PluginChoice | None = None, on_fault: Callable[[str], o
     for name in choice.denied:
         if name not in plugins.known:
             raise unknown("plugin", name, plugins.known, "`harness list plugins` shows them")
-    refuse_misspelt_hooks(manager)
+    refuse_misspelt_hooks(manager, plugins.describe)
     plugins.registry.resolve_model = lambda name: plugins.call_first("harness_resolve_model", ModelSpec, name=name)
     plugins.registry.resolve_dataset = lambda name: plugins.call_first(
         "harness_resolve_dataset", DatasetSpec, name=name

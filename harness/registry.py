@@ -49,14 +49,18 @@ class Table(Generic[T]):
     kind: str
     entries: dict[str, Entry[T]] = field(factory=dict)
 
-    def add(self, name: str, plugin: str, value: T) -> None:
-        """Register *value*; raises HarnessError where the name is taken."""
-        if name in self.entries and self.entries[name].plugin == plugin:
-            raise HarnessError(f"plugin {plugin!r} registers {self.kind} {name!r} twice; leave it out with --no-plugin")
+    def add(self, name: str, plugin: str, value: T, describe: Callable[[str], str] = repr) -> None:
+        """Register *value*; raises HarnessError where the name is taken, with plugins as *describe* names them."""
         if name in self.entries:
+            other = self.entries[name].plugin
+            if other == plugin:
+                raise HarnessError(
+                    f"plugin {describe(plugin)} registers {self.kind} {name!r} twice; "
+                    f"leave it out with --no-plugin {plugin}"
+                )
             raise HarnessError(
-                f"{self.kind} {name!r} is offered by two plugins, {self.entries[name].plugin!r} and {plugin!r}; "
-                f"leave one out with --no-plugin"
+                f"{self.kind} {name!r} is offered by two plugins, {describe(other)} and {describe(plugin)}; "
+                f"leave one out with --no-plugin {other} or --no-plugin {plugin}"
             )
         self.entries[name] = Entry(name, plugin, value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fresh_environment import FreshEnvironment
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
@@ -33,3 +34,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     if "huggingface_hub.constants" in sys.modules:  # it was imported when the tests were collected
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def fresh_environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
+    """An environment of its own with this project installed from its wheel; tests take out what they put in."""
+    return FreshEnvironment.create(tmp_path_factory.mktemp("environment"))

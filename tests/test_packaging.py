@@ -8,38 +8,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import build_wheel
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Build the wheel from the files that git knows, and return the names in it."""
-    out = tmp_path_factory.mktemp("wheel")
-    source = out / "source"
-    source.mkdir()
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        target = source / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_symlink():
-            target.symlink_to((ROOT / name).readlink())
-        elif (ROOT / name).is_file():
-            target.write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert 0 == built.returncode, built.stderr
-    return zipfile.ZipFile(next(out.glob("*.whl"))).namelist()
+    """Build the wheel and return the names in it."""
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel"))).namelist()
 
 
 def files(folder: str, package: str) -> set[str]:
-    found = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".csv", ".typed")]
+    found = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".csv", ".txt", ".typed")]
     own = [path for path in found if not {"meters", "plugins"} & set(path.relative_to(ROOT / folder).parts[:-1])]
     return {f"{package}/{path.relative_to(ROOT / folder)}" for path in own}
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "data": "Whether datasets' files are there and right, and making them.",
     "list": "What is registered, and by whom.",
     "doctor": "Which meters and devices work here, and why others do not.",
+    "plugin": "Begin a plugin of your own.",
     "export": "Write a store's trials, epochs or readings to a file.",
 }
 
@@ -58,7 +59,12 @@ class _LazyGroup(click.Group):
 
         from harness.cli.options import loaded, plugin_choice
 
-        plugins = loaded(plugin_choice((), ()))
+        try:
+            plugins = loaded(plugin_choice((), ()))
+        except HarnessError as error:
+            # The help and the built-in commands are there whatever is wrong with plugins.
+            click.echo(f"harness: {error}", err=True)
+            return
         taken: dict[str, click.Command] = {}
         for name, _ in plugins.call_each("harness_add_commands", cli=self):
             for command in self.commands.keys() & (COMMANDS.keys() | taken.keys()):

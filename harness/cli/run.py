@@ -10,8 +10,8 @@ import click
 
 from harness.cli.meter_options import meter_options, with_live_carbon
 from harness.cli.options import Duration, loaded, output_options, plugin_choice, plugin_options, read_text
-from harness.cli.score_options import parse_pairs
-from harness.errors import unknown
+from harness.cli.score_options import chosen_reducer, parse_pairs, score_option
+from harness.errors import HarnessError, unknown
 from harness.meter import RESOURCE_UNITS
 from harness.metrics import METRICS
 from harness.protocol import PEPR, PROTOCOLS
@@ -20,6 +20,7 @@ from harness.study_file import Option, parse_study
 
 if TYPE_CHECKING:
     from harness.plugins_loader import Plugins
+    from harness.scoring.reducer import Reducer
 
 
 def _read_study_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -94,6 +95,7 @@ Examples:
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="For each trial, such as 30m.")
 @meter_options
 @click.option("--baseline", type=Duration(), metavar="DURATION", help="Meter the idle power so long before each trial.")
+@score_option
 @click.option("--budget", multiple=True, metavar="NAME=QUANTITY", help="Show only what fits, such as memory=1GiB.")
 @click.option("--force", is_flag=True, help="Run finished trials again.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where datasets' files are.")
@@ -108,7 +110,14 @@ Examples:
 @output_options
 @click.pass_context
 def command(
-    ctx: click.Context, /, budget: tuple[str, ...], dry_run: bool, format: str, output: Path | None, **options: Any
+    ctx: click.Context,
+    /,
+    score: str | None,
+    budget: tuple[str, ...],
+    dry_run: bool,
+    format: str,
+    output: Path | None,
+    **options: Any,
 ) -> None:
     """Fine-tune, meter and rank models.
 
@@ -119,6 +128,9 @@ def command(
     study = _study(options)
     plugins = loaded(study.plugins)
     budgets = _budgets(budget, plugins)
+    reducer = None if score is None else chosen_reducer(score, plugins)
+    if budgets and reducer is not None:
+        raise HarnessError("--budget does not go with --score; leave one of them out")
     if dry_run:
         _print_plan(study, plugins, format, output)
         return
@@ -127,7 +139,7 @@ def command(
     from harness.runner import run_study
 
     result = run_study(study, plugins, Progress())
-    _print_ranking(study, [trial.key for trial in result.trials], budgets, format, output)
+    _print_ranking(study, [trial.key for trial in result.trials], budgets, reducer, format, output)
     ctx.exit(result.exit_code)
 
 
@@ -183,7 +195,12 @@ def _budgets(texts: tuple[str, ...], plugins: Plugins) -> dict[str, str]:
 
 
 def _print_ranking(
-    study: Study, keys: Sequence[str], budgets: dict[str, str], format: str, output: Path | None
+    study: Study,
+    keys: Sequence[str],
+    budgets: dict[str, str],
+    reducer: Reducer | None,
+    format: str,
+    output: Path | None,
 ) -> None:
     """Rank the trials of this study, all or those that fit; others in the store stay out of it."""
     from harness.scoring.ranking import Request, rank
@@ -192,7 +209,7 @@ def _print_ranking(
 
     # The performance of a plugin's own task has no other name.
     metric = None if study.metric == METRICS[0] else study.metric
-    request = Request(Query(trials=keys, performance=metric))
+    request = Request(Query(trials=keys, performance=metric), reducer=reducer)
     if budgets:
         write_selection(select(study.store, budgets, request), format, output)
     else:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve
 
-from harness.cli.options import output_options
-from harness.cli.score_options import score_request, source_options
+from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
+from harness.cli.score_options import chosen_reducer, score_option, score_request, source_options
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.scoring.ranking import Request
+    from harness.scoring.reducer import Reducer
 
 # What --curve means alone.
 _EPOCHS = "epochs"
@@ -27,7 +29,8 @@ Examples:
   harness score results.csv --id model --group dataset --performance accuracy --resource energy
   harness score harness.sqlite --format json -o cohort.json
   harness score later.sqlite --bounds cohort.json
-  harness score harness.sqlite --curve"""
+  harness score harness.sqlite --curve
+  harness score harness.sqlite --score edp"""
 )
 @source_options
 @click.option(
@@ -40,6 +43,8 @@ Examples:
     metavar="[COLUMNS]",
     help="Score along the epochs of a store, or the columns FIRST..LAST of a table.",
 )
+@score_option
+@plugin_options
 @output_options
 def command(source: Path, pareto: bool, curve: str | None, format: str, output: Path | None, **options: Any) -> None:
     """Score SOURCE: what each model achieves per unit of resource (PePR).
@@ -47,7 +52,7 @@ def command(source: Path, pareto: bool, curve: str | None, format: str, output: 
     SOURCE is a store, a CSV or a Parquet file. Without --resource, each of the letters E, C, D, M, T that every row
     has readings for is scored on its own, and PePR-E, else PePR-T, ranks the rows.
     """
-    request = score_request(options, pareto=pareto)
+    request = score_request(options, pareto=pareto, reducer=_reducer(options))
     if curve is not None:
         return _score_curves(source, curve, request, format, output)
 
@@ -57,12 +62,19 @@ def command(source: Path, pareto: bool, curve: str | None, format: str, output: 
     return None
 
 
+def _reducer(options: Mapping[str, Any]) -> Reducer | None:
+    """Return the score that is asked for; plugins are not loaded for PePR, which a store can always be scored by."""
+    choice = plugin_choice(options["plugin"], options["no_plugin"])
+    return None if options["score"] is None else chosen_reducer(options["score"], loaded(choice))
+
+
 def _score_curves(source: Path, curve: str, request: Request, format: str, output: Path | None) -> None:
     from harness.sources.curve_source import read_curves
     from harness.sources.curve_table import write_curves
 
     for option, given in (
         ("--pareto", request.pareto),
+        ("--score", request.reducer),
         ("--bounds", request.bounds),
         ("--normalize", request.normalization),
     ):

@@ -15,7 +15,9 @@ from harness.errors import HarnessError
 from harness.records import PHASES
 
 if TYPE_CHECKING:
+    from harness.plugins_loader import Plugins
     from harness.scoring.ranking import Request
+    from harness.scoring.reducer import Reducer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # As in pepr.NORMALIZATIONS, which costs an import of numpy.
@@ -29,7 +31,22 @@ def source_options(command: _Command) -> _Command:
     return command
 
 
-def score_request(options: Mapping[str, Any], *, pareto: bool = False) -> Request:
+def score_option(command: _Command) -> _Command:
+    """Add --score."""
+    return click.option(
+        "--score", metavar="NAME", help="A score of a plugin (`harness list scores`).  [default: pepr]"
+    )(command)
+
+
+def chosen_reducer(name: str, plugins: Plugins) -> Reducer:
+    """Return the score *name*. Raises HarnessError for one that no plugin brings."""
+    from harness.scoring.reducer import Reducer
+
+    function = plugins.registry.scores.get(name)
+    return Reducer(name, plugins.describe(plugins.registry.scores.entries[name].plugin), function)
+
+
+def score_request(options: Mapping[str, Any], *, pareto: bool = False, reducer: Reducer | None = None) -> Request:
     """Return the request that the *options* of `source_options` make. Raises HarnessError for a wrong value."""
     from harness.scoring.ranking import Request
     from harness.sources.table import Query
@@ -52,6 +69,7 @@ def score_request(options: Mapping[str, Any], *, pareto: bool = False) -> Reques
         normalization=options["normalize"],
         bounds=options["bounds"],
         pareto=pareto,
+        reducer=reducer,
     )
 
 

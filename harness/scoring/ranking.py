@@ -14,7 +14,8 @@ from harness.errors import HarnessError, unknown
 from harness.output_file import write_file
 from harness.quantities import LETTERS, format_quantity
 from harness.scoring.bounds import Bounds, read_bounds
-from harness.scoring.score import Score
+from harness.scoring.reducer import Reducer
+from harness.scoring.score import PEPR, Score
 from harness.scoring.score_table import score_table
 from harness.sources.source import read_source
 from harness.sources.table import Query, Table
@@ -27,7 +28,7 @@ class Request:
 
     `weights` are by resource or letter; None: those letters that all rows have readings for, each on its own, ranked
     by the first of them. `also` are resources to be shown but not counted. `bounds` is the file of an earlier
-    cohort's. `normalization` None: that of `bounds`, else minmax.
+    cohort's. `normalization` None: that of `bounds`, else minmax. `reducer` is another score than PePR.
     """
 
     query: Query = field(factory=Query)
@@ -37,6 +38,28 @@ class Request:
     bounds: Path | None = None
     pareto: bool = False
     also: tuple[str, ...] = ()
+    reducer: Reducer | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raise HarnessError for an option that the score has no use for."""
+        if self.reducer is None:
+            return
+        given = {"alpha": self.alpha != 1, "normalization": self.normalization, "bounds": self.bounds}
+        given |= {"pareto": self.pareto}
+        for option, value in given.items():
+            if value and not self.reducer.takes(option):
+                name = "normalize" if option == "normalization" else option
+                raise HarnessError(f"--{name} does not go with --score {self.reducer.name}; leave one of them out")
+        if self.weights and self.reducer.resources is not None:
+            own = ", ".join(self.reducer.resources)
+            raise HarnessError(f"--score {self.reducer.name} is made of {own}; leave --resource out")
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """The resources that the score is made of, where that is known without looking at the source."""
+        if self.reducer is not None and self.reducer.resources is not None:
+            return self.reducer.resources
+        return None if self.weights is None else tuple(self.weights)
 
 
 def rank(
@@ -66,15 +89,15 @@ def score_source(source: Path, request: Request | None = None, *, strict: bool =
 
 def read_request(source: Path, request: Request) -> Table:
     """Return the table in *source* with all that *request* needs. Raises HarnessError where it lacks some of that."""
-    names = None if request.weights is None else tuple(request.weights)
-    return read_source(source, evolve(request.query, resources=names, also=request.also))
+    return read_source(source, evolve(request.query, resources=request.named, also=request.also))
 
 
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:
     """Return the score of *table*; errors as `rank`."""
     weights, alone = _weights(table, request, strict)
     bounds = None if request.bounds is None else _given_bounds(request.bounds, request)
-    score = score_table(
+    reducer = request.reducer or score_table
+    score = reducer(
         _with_missing(table, weights),
         weights,
         units={name: table.units.get(name) for name in weights},
@@ -86,7 +109,7 @@ def score_request(table: Table, request: Request, *, strict: bool = True) -> Sco
         alone=alone,
         pareto=request.pareto,
     )
-    if strict and score.table["pepr"].isna().all():
+    if strict and score.table[score.name].isna().all():
         raise HarnessError(f"no row can be scored; the first: {score.table['model'][0]}: {score.table['reason'][0]}")
     told = [text for resource, text in table.warnings if resource is None or resource in weights]
     return evolve(score, warnings=(*told, *score.warnings))
@@ -125,7 +148,7 @@ def shown_columns(score: Score) -> list[str]:
     columns = ["model"]
     columns += ["group"] if table["group"].nunique() > 1 else []
     columns += ["performance", *[_title(score, name) for name in score.weights]]
-    columns += [f"PePR-{letter}" for letter in score.alone] or [_pepr_title(score)]
+    columns += [f"PePR-{letter}" for letter in score.alone] or [_score_title(score)]
     columns += ["95 % interval", "seeds"] if (table["seeds"] > 1).any() else []
     columns += ["front"] if "pareto" in table else []
     return columns + (["reason"] if table["reason"].notna().any() else [])
@@ -137,7 +160,9 @@ def shown_rows(score: Score) -> list[dict[str, Any]]:
 
 
 def bounds_lines(score: Score) -> list[str]:
-    """Return one line for each resource and group: the bounds that its costs were normalised with."""
+    """Return one line for each resource and group: the bounds that its costs were normalised with, if any."""
+    if score.bounds is None:
+        return []
     lines = []
     for name in score.weights:
         for group, (low, high) in score.bounds.groups.get(name, {}).items():
@@ -162,6 +187,9 @@ def _given_bounds(path: Path, request: Request) -> Bounds:
 def _weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
     """The weight of each resource, and the resources that are scored alone, by letter."""
     shown = _resolved(table, dict.fromkeys(request.also, 0.0))
+    if request.reducer is not None and request.reducer.resources is not None:
+        own = dict.fromkeys(request.reducer.resources, 1.0)
+        return {**shown, **(_resolved(table, own) if strict else own)}, {}
     if request.weights is not None:
         return {**shown, **_resolved(table, request.weights)}, {}
 
@@ -214,9 +242,12 @@ def _with_missing(table: Table, weights: Mapping[str, float]) -> Any:
 def _shown(score: Score, row: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: row[name] for name in ("model", "group", "performance", "seeds", "reason")}
     shown |= {_title(score, name): _for_people(row[name], score.units.get(name)) for name in score.weights}
-    shown |= {f"PePR-{letter}": row[f"pepr_{letter}"] for letter in score.alone} or {_pepr_title(score): row["pepr"]}
-    if row["pepr_low"] is not None:
-        shown["95 % interval"] = f"{row['pepr_low']:.4f} to {row['pepr_high']:.4f}"
+    shown |= {f"PePR-{letter}": row[f"pepr_{letter}"] for letter in score.alone} or {
+        _score_title(score): row[score.name]
+    }
+    low, high = row[f"{score.name}_low"], row[f"{score.name}_high"]
+    if low is not None:
+        shown["95 % interval"] = f"{low:.4f} to {high:.4f}" if score.name == PEPR else f"{low:.4g} to {high:.4g}"
     if row.get("pareto"):
         shown["front"] = "knee" if row["knee"] else "front"
     return shown
@@ -232,7 +263,9 @@ def _for_people(value: float | None, unit: str | None) -> float | None:
     return value / 2**20 if value is not None and unit == "B" else value
 
 
-def _pepr_title(score: Score) -> str:
+def _score_title(score: Score) -> str:
+    if score.name != PEPR:
+        return f"{score.name} [{score.unit}]" if score.unit else score.name
     letters = {name: letter for letter, name in LETTERS.items()}
     names: Sequence[str] = [name for name, weight in score.weights.items() if weight > 0]
     return f"PePR-{letters[names[0]]}" if len(names) == 1 and names[0] in letters else "PePR"

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
 # harness.score/1: the first.
 SCHEMA = "harness.score/1"
-_NAMED = ("model", "group", "performance")
-_SCORED = ("R", "pepr", "reason", "seeds", "performance_low", "performance_high", "pepr_low", "pepr_high")
+PEPR = "pepr"
+NAMED = ("model", "group", "performance")
 _MARKS = ("pareto", "knee")
-COLUMNS = frozenset((*_NAMED, *_SCORED, *_MARKS, "seed"))
+
+
+def scored_columns(name: str) -> tuple[str, ...]:
+    """Return the columns of what is computed, for the score *name*."""
+    computed = ("R", name) if name == PEPR else (name,)
+    return (*computed, "reason", "seeds", "performance_low", "performance_high", f"{name}_low", f"{name}_high")
+
+
+COLUMNS = frozenset((*NAMED, *scored_columns(PEPR), *_MARKS, "seed"))
 
 
 @frozen(eq=False)
@@ -29,17 +37,21 @@ class Score:
 
     Its columns are those of the CSV; missing numbers are NaN there, missing text None. `weights` sum to 1; `alone`
     names the resources, by letter, that are also scored each on its own, in columns `pepr_LETTER`; `warnings` are for
-    people.
+    people. A score that is not PePR has another `name`, which is that of its column, and perhaps no `bounds` and no
+    `alpha`; `unit` and `smaller_is_better` say how to read it.
     """
 
     table: pandas.DataFrame
     weights: Mapping[str, float]
     units: Mapping[str, str | None]
-    bounds: Bounds
-    alpha: float
+    bounds: Bounds | None
+    alpha: float | None
     phase: str
     alone: Mapping[str, str] = field(factory=dict)
     warnings: tuple[str, ...] = ()
+    name: str = PEPR
+    unit: str | None = None
+    smaller_is_better: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -58,20 +70,20 @@ class Score:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document `harness.score/1`."""
-        return {
-            "schema": SCHEMA,
-            "score": "pepr",
-            "alpha": self.alpha,
-            "normalize": self.bounds.normalization,
-            "phase": self.phase,
-            "resources": {name: self._resource(name) for name in self.weights},
-            "rows": self.rows,
-        }
+        about: dict[str, Any] = {"schema": SCHEMA, "score": self.name}
+        if self.name != PEPR:
+            about |= {"unit": self.unit, "smaller_is_better": self.smaller_is_better}
+        if self.bounds is not None:
+            about |= {"alpha": self.alpha, "normalize": self.bounds.normalization}
+        resources = {name: self._resource(name) for name in self.weights}
+        return about | {"phase": self.phase, "resources": resources, "rows": self.rows}
 
     def _resource(self, name: str) -> dict[str, Any]:
+        about = {"weight": self.weights[name], "unit": self.units.get(name)}
+        if self.bounds is None:
+            return about
         groups = self.bounds.groups.get(name, {})
-        bounds = {str(group): [low, high] for group, (low, high) in groups.items()}
-        return {"weight": self.weights[name], "unit": self.units.get(name), "bounds": bounds}
+        return about | {"bounds": {str(group): [low, high] for group, (low, high) in groups.items()}}
 
     def _records(self) -> Iterator[dict[str, Any]]:
         names = self.columns
@@ -79,12 +91,17 @@ class Score:
             yield dict(zip(names, values, strict=True))
 
     def _nested(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {name: record[name] for name in _NAMED}
-        row["resources"] = {n: {"value": record[n], "normalized": record[f"{n}_n"]} for n in self.weights}
-        row |= {name: record[name] for name in _SCORED}
+        row: dict[str, Any] = {name: record[name] for name in NAMED}
+        row["resources"] = {name: _resource_of(record, name) for name in self.weights}
+        row |= {name: record[name] for name in scored_columns(self.name)}
         if self.alone:
             row["scores"] = {letter: record[f"pepr_{letter}"] for letter in self.alone}
         return row | {name: record[name] for name in _MARKS if name in record}
+
+
+def _resource_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    normalized = f"{name}_n"
+    return {"value": record[name]} | ({"normalized": record[normalized]} if normalized in record else {})
 
 
 def _plain(values: npt.NDArray[np.generic]) -> list[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,12 @@ from harness.errors import HarnessError, unknown
 from harness.pepr import Floats, combine, normalize, pepr, scale_weights
 from harness.scoring.bounds import Bounds, bounds_of, outside
 from harness.scoring.pareto import fronts_by_group, knee
-from harness.scoring.score import COLUMNS, Score
+from harness.scoring.score import COLUMNS, PEPR, Score
+from harness.scoring.scored_rows import Columns, Gaps, complete, lost_seeds, numbers, ranked, reasons
 from harness.scoring.seeds import Lines, join_seeds
 
 if TYPE_CHECKING:
     import pandas
-
-Gaps = Mapping[str, Sequence[str | None]]
-Columns = dict[str, Any]
-# How many rows a warning names.
-_NAMED = 5
 
 
 def score_table(
@@ -54,9 +50,9 @@ def score_table(
     """
     weights = scale_weights(resources)
     _check(frame, weights)
-    performance = _numbers(frame, "performance")
-    costs = {name: _numbers(frame, name) for name in weights}
-    lines = join_seeds(frame, _complete(performance, costs, weights))
+    performance = numbers(frame, "performance")
+    costs = {name: numbers(frame, name) for name in weights}
+    lines = join_seeds(frame, complete(performance, costs, weights))
     columns = _rows(frame, lines, performance, costs)
 
     used = _bounds(columns, lines, weights, units or {}, normalization, bounds)
@@ -64,15 +60,17 @@ def score_table(
     _add_scores(columns, lines, performance, parts, weights, alpha)
     for letter, name in (alone or {}).items():
         columns[f"pepr_{letter}"] = lines.mean_of_all(pepr(performance, parts[name], alpha))
-    _add_reasons(columns, frame, lines, weights, gaps or {})
+    columns["reason"] = reasons(columns, PEPR, frame, lines, weights, gaps or {}, _why_unscored)
     if pareto:
         _add_front(columns, lines, weights)
-    warnings = _lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
+    warnings = lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
     if bounds:
         warnings += outside(
             used, {name: columns[name] for name in weights}, columns["model"], lines.group, lines.groups
         )
-    return Score(_ranked(columns, lines), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings))
+    return Score(
+        ranked(columns, PEPR, lines), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings)
+    )
 
 
 def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
@@ -81,8 +79,8 @@ def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
             raise HarnessError(f"a resource cannot be called {name!r}, which is a column of the scores; rename it")
         if name not in frame:
             raise unknown("resource", name, [str(column) for column in frame.columns if column not in COLUMNS])
-        _refuse(frame, name, _numbers(frame, name) < 0, "is negative; a cost is 0 or more")
-    performance = _numbers(frame, "performance")
+        _refuse(frame, name, numbers(frame, name) < 0, "is negative; a cost is 0 or more")
+    performance = numbers(frame, "performance")
     _refuse(
         frame,
         "performance",
@@ -98,18 +96,6 @@ def _refuse(frame: pandas.DataFrame, column: str, wrong: npt.NDArray[np.bool_], 
         raise HarnessError(f"row {row + 1} ({str(model)!r}): {column} {value:g} {problem}")
 
 
-def _numbers(frame: pandas.DataFrame, column: str) -> Floats:
-    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _complete(performance: Floats, costs: Mapping[str, Floats], weights: Mapping[str, float]) -> npt.NDArray[np.bool_]:
-    complete = np.isfinite(performance)
-    for name, weight in weights.items():
-        if weight > 0:
-            complete &= np.isfinite(costs[name])
-    return complete
-
-
 def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Mapping[str, Floats]) -> Columns:
     """The columns in the order of the CSV; those of the score are filled in later."""
     columns: Columns = {name: frame[name].array.take(lines.first) for name in ("model", "group")}
@@ -117,7 +103,7 @@ def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Map
     for name, values in costs.items():
         columns |= {name: lines.mean(values), f"{name}_n": None}
     columns |= dict.fromkeys(("R", "pepr", "reason"))
-    columns["seeds"] = np.where(lines.seeds > 0, lines.seeds, np.bincount(lines.row, minlength=len(lines.first)))
+    columns["seeds"] = lines.counted
     columns["performance_low"], columns["performance_high"] = lines.interval(performance, columns["performance"])
     return columns
 
@@ -168,30 +154,7 @@ def _add_scores(
     columns["pepr_low"], columns["pepr_high"] = lines.interval(scores, columns["pepr"])
 
 
-def _add_reasons(
-    columns: Columns, frame: pandas.DataFrame, lines: Lines, weights: Mapping[str, float], gaps: Gaps
-) -> None:
-    import pandas
-
-    reasons = np.full(len(lines.first), None, dtype=object)
-    for row in np.flatnonzero(np.isnan(columns["pepr"])):
-        reasons[row] = _reason(columns, int(row), frame, int(lines.first[row]), weights, gaps)
-    columns["reason"] = pandas.Series(reasons, dtype=object)
-
-
-def _reason(
-    columns: Columns, row: int, frame: pandas.DataFrame, line: int, weights: Mapping[str, float], gaps: Gaps
-) -> str:
-    told = frame["reason"].iloc[line] if "reason" in frame else None
-    if isinstance(told, str) and told:
-        return told
-    if np.isnan(columns["performance"][row]):
-        return "no performance"
-    for name, weight in weights.items():
-        if weight > 0 and np.isnan(columns[name][row]):
-            infinite = np.isinf(frame[name].iloc[line])
-            why = f"{name} is infinite" if infinite else f"no reading of {name}"
-            return (gaps[name][line] if name in gaps else None) or why
+def _why_unscored(columns: Columns, row: int) -> str:
     if np.isnan(columns["R"][row]):
         return "the bounds are one point, and the cost lies beside it"
     return "a cost lies so far below the bounds that it has no score"
@@ -210,15 +173,6 @@ def _add_front(columns: Columns, lines: Lines, weights: Mapping[str, float]) -> 
             columns["knee"][bend] = True
 
 
-def _lost_seeds(columns: Columns, lines: Lines) -> list[str]:
-    """One warning where there are rows some of whose seeds count and some do not."""
-    total = np.bincount(lines.row, minlength=len(lines.first))
-    short = np.flatnonzero((lines.seeds > 0) & (lines.seeds < total))
-    told = [f"{columns['model'][row]} ({lines.seeds[row]} of {total[row]})" for row in short[:_NAMED]]
-    told += [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
-    return [f"not all seeds have a performance and all readings: {', '.join(told)}"] if told else []
-
-
 def _scattered_seeds(columns: Columns, lines: Lines, parts: Mapping[str, Floats]) -> list[str]:
     """One warning for each resource whose seeds scatter so widely that a score in units of the bounds means little."""
     warnings = []
@@ -230,12 +184,3 @@ def _scattered_seeds(columns: Columns, lines: Lines, parts: Mapping[str, Floats]
                 f"{name} differs more between seeds, as of {model}, than between models: its score says little"
             )
     return warnings
-
-
-def _ranked(columns: Columns, lines: Lines) -> pandas.DataFrame:
-    """Each group's best first; equal scores by performance; rows without a score last."""
-    import pandas
-
-    order = np.lexsort((-columns["performance"], -columns["pepr"], lines.group))
-    table: pandas.DataFrame = pandas.DataFrame(columns).take(order).reset_index(drop=True)
-    return table

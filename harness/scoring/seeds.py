@@ -32,6 +32,11 @@ class Lines:
     group: Codes
     groups: list[Any]
 
+    @property
+    def counted(self) -> Codes:
+        """The number of seeds that count in each row; of a row that has none of those, of all its lines."""
+        return np.where(self.seeds > 0, self.seeds, np.bincount(self.row, minlength=len(self.first)))
+
     def mean(self, values: Floats) -> Floats:
         """Return each row's mean over its complete lines; of a row that has none, over what there is."""
         known = np.isfinite(values) & (self.complete | (self.seeds == 0)[self.row])

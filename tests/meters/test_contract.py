@@ -21,7 +21,7 @@ from harness.meters.memory_tree import MemoryTreeMeter
 from harness.meters.nvml import NvmlMeter
 from harness.meters.time import TimeMeter
 from harness.plugins_loader import load_plugins
-from harness.records import Reading
+from harness.records import Missing, Reading
 from harness.testing import MeterContract
 
 
@@ -190,6 +190,37 @@ class InnerDestroysOuter(Ticking):
         return [self.reading(stop, uncertainty=0)]
 
 
+class Wordless(Ticking):
+    def unavailable(self) -> str | None:
+        return " "
+
+
+class GivesNoReason(Ticking):
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [Missing("ticks", " ")]
+
+
+class RemembersThreeMarks(Ticking):
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def mark(self) -> float:
+        self.marks = [*self.marks, time.perf_counter()][-3:]
+        return self.marks[-1]
+
+    def between(self, start: float, stop: float, /) -> Readings:
+        return [self.reading(stop - self.marks[self.marks.index(start)])]
+
+
+class OpensOnce(Ticking):
+    opened: ClassVar[list[bool]] = []
+
+    def open(self) -> None:
+        if self.opened:
+            raise OSError("device is busy")
+        self.opened.append(True)
+
+
 def contract(meter: type[Ticking], resource: str = "ticks") -> MeterContract:
     class Under(MeterContract):
         factory = staticmethod(lambda options: meter())
@@ -209,8 +240,14 @@ def contract(meter: type[Ticking], resource: str = "ticks") -> MeterContract:
         (WrongUnit, "energy_cpu", "test_units_are_those_of_the_resources"),
         (DevicesDoNotAddUp, "ticks", "test_devices_add_up_to_the_total"),
         (LapsDoNotAddUp, "ticks", "test_laps_combine_to_the_whole_within_the_error_bars"),
+        (LapsDoNotAddUp, "ticks", "test_laps_of_a_sharp_window_combine_too"),
         (ForgetsMarks, "ticks", "test_marks_can_be_read_twice"),
         (InnerDestroysOuter, "ticks", "test_a_nested_window_does_not_change_the_one_around_it"),
+        (Wordless, "ticks", "test_says_in_words_why_it_is_unavailable"),
+        (GivesNoReason, "ticks", "test_reasons_are_words"),
+        (RemembersThreeMarks, "ticks", "test_windows_may_overlap"),
+        (SaysNothing, "ticks", "test_readings_survive_an_exception_in_the_block"),
+        (OpensOnce, "ticks", "test_can_be_opened_again_after_it_was_closed"),
     ],
 )
 def test_contract_catches_a_wrong_meter(meter: type[Ticking], resource: str, test: str) -> None:
