@@ -99,3 +99,22 @@ def test_wrong_request_is_one_line_and_exit_code_2(
     assert 1 == len(told.err.splitlines())
     assert message in told.err
     assert [] == list(Path().iterdir())
+
+
+@pytest.mark.slow
+def test_one_package_of_each_kind_makes_a_whole_study(fresh_environment: FreshEnvironment, tmp_path: Path) -> None:
+    names = {kind: f"my-{kind}" for kind in KINDS}
+    folders = [tmp_path / name for name in names.values()]
+    for (kind, name), folder in zip(names.items(), folders, strict=True):
+        fresh_environment.harness("plugin", "new", name, "--kind", kind, "-o", str(folder))
+    chosen = [word for kind, name in names.items() for word in (f"--{kind}", name)]
+    with fresh_environment.installed(*folders):
+        run = ("run", *chosen, "--meter", "time", "--scratch", "--epochs", "2", "--device", "cpu", "--format", "json")
+        done = fresh_environment.harness(*run)
+        weighed = fresh_environment.harness("score", "harness.sqlite", "--resource", "my_meter", "--format", "json")
+
+    assert 0 == done.returncode, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert ("my-model", "time") == (row["model"], *row["resources"])
+    assert row["my-score"] > 0
+    assert json.loads(weighed.stdout)["rows"][0]["resources"]["my_meter"]["value"] > 0

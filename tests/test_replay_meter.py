@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.measuring.stack import MeterStack
 from harness.meter import StackedMeter
 from harness.records import Missing, Reading
-from harness.testing import FakeClock, MeterContract, PowerTrace, ReplayMeter
+from harness.testing import FakeClock, MeterContract, PowerTrace, ReplayMeter, record_trace
 
 # 100 W, rising to 300 W within a second, and down again within two.
 TENT = PowerTrace(seconds=(0, 1, 3), watts=(100, 300, 100))
@@ -142,3 +142,28 @@ def test_moment_outside_the_trace_has_no_power() -> None:
     for moment in (-0.1, 3.1, math.nan):
         with pytest.raises(ValueError, match="outside the trace"):
             TENT.power(moment)
+
+
+def test_trace_of_a_meter_is_recorded_as_the_mean_power_of_each_period() -> None:
+    clock = FakeClock(7)
+    recorded = record_trace(ReplayMeter(TENT, clock=clock), "energy_gpu", 3, 0.5, clock=clock, sleep=clock.advance)
+
+    assert [0, 0.5, 1, 1.5, 2, 2.5] == pytest.approx(recorded.seconds)
+    assert [150, 250, 275, 225, 175, 125] == pytest.approx(recorded.watts)
+
+
+def test_recorded_trace_is_written_and_read_again(tmp_path: Path) -> None:
+    LONG.write(tmp_path / "trace.csv")
+
+    assert LONG == PowerTrace.read(tmp_path / "trace.csv")
+
+
+def test_trace_of_a_device_that_is_lost_is_refused_with_its_reason() -> None:
+    clock = FakeClock()
+    with pytest.raises(HarnessError, match="the trace of 3 s ends before the window"):
+        record_trace(ReplayMeter(TENT, clock=clock), "energy_gpu", 5, 1, clock=clock, sleep=clock.advance)
+
+
+def test_trace_of_less_than_two_periods_is_refused() -> None:
+    with pytest.raises(HarnessError, match="two periods or more"):
+        record_trace(ReplayMeter(TENT), "energy_gpu", 1, 0.6)

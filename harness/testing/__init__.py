@@ -25,6 +25,7 @@ _PUBLIC = {
     "ScoreContract": "harness.testing.score_contract",
     "fake_dataset": "harness.testing.fakes",
     "fake_model": "harness.testing.fakes",
+    "record_trace": "harness.testing.trace_recorder",
 }
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from harness.testing.power_trace import PowerTrace
     from harness.testing.replay_meter import FakeClock, ReplayMeter
     from harness.testing.score_contract import ScoreContract
+    from harness.testing.trace_recorder import record_trace
 
 __all__ = [
     "DatasetContract",
@@ -50,6 +52,7 @@ __all__ = [
     "ScoreContract",
     "fake_dataset",
     "fake_model",
+    "record_trace",
 ]
 
 

@@ -52,7 +52,8 @@ class ExecutorContract:
         assert list(range(1, scripted.EPOCHS + 1)) == epochs
 
     def test_hands_on_the_performance_and_what_the_meters_read(self) -> None:
-        (end,) = _ends(self._events([scripted_trial("finishes")]))
+        trial = scripted_trial("finishes")
+        end = _end(self._events([trial]), trial)
 
         assert isinstance(end, Finished)
         assert scripted.PERFORMANCE == end.performance
@@ -65,21 +66,26 @@ class ExecutorContract:
         assert events == [decode_event(encode(event)) for event in events]
 
     def test_trial_that_raises_fails_with_its_words_and_the_next_one_runs(self) -> None:
-        raised, next_one = _ends(self._events([scripted_trial("raises"), scripted_trial("finishes")]))
+        trials = [scripted_trial("raises"), scripted_trial("finishes")]
+        events = self._events(trials)
+        raised, next_one = (_end(events, trial) for trial in trials)
 
         assert isinstance(raised, Failed)
         assert ("failed", True) == (raised.status, scripted.WORDS in raised.reason)
         assert isinstance(next_one, Finished)
 
     def test_worker_that_dies_is_a_crash_and_the_next_one_runs(self) -> None:
-        died, next_one = _ends(self._events([scripted_trial("dies"), scripted_trial("finishes")]))
+        trials = [scripted_trial("dies"), scripted_trial("finishes")]
+        events = self._events(trials)
+        died, next_one = (_end(events, trial) for trial in trials)
 
         assert isinstance(died, Failed)
         assert ("crashed", True) == (died.status, bool(died.reason.strip()))
         assert isinstance(next_one, Finished)
 
     def test_trial_that_takes_too_long_ends_as_timeout(self) -> None:
-        (end,) = _ends(self._events([scripted_trial("lingers")], timeout=0.5))
+        trial = scripted_trial("lingers")
+        end = _end(self._events([trial], timeout=0.5), trial)
 
         assert isinstance(end, Failed)
         assert "timeout" == end.status
@@ -93,9 +99,10 @@ class ExecutorContract:
                 if isinstance(event, Started):
                     stop.ask(signal.SIGTERM)
 
-        (end,) = _ends(events)
+        end = _end(events, trials[0])
         assert isinstance(end, Failed)
-        assert (trials[0].key, "interrupted") == (end.trial, end.status)
+        assert "interrupted" == end.status
+        assert {trials[0].key} == {event.trial for event in events}
 
     def test_nothing_begins_after_a_stop(self) -> None:
         with self._executor() as executor, _stop() as stop:
@@ -163,8 +170,11 @@ def _jobs(trials: Iterable[Trial], timeout: float | None = None) -> list[Job]:
     return [evolve(job, timeout=timeout) for job in jobs]
 
 
-def _ends(events: Iterable[Event]) -> list[Finished | Failed]:
-    return [event for event in events if isinstance(event, (Finished, Failed))]
+def _end(events: Iterable[Event], trial: Trial) -> Finished | Failed:
+    """Return the end of *trial*, of which there must be one."""
+    ends = [event for event in events if isinstance(event, (Finished, Failed)) and event.trial == trial.key]
+    assert 1 == len(ends), f"the trial that {trial.model!r} has {len(ends)} ends"
+    return ends[0]
 
 
 @contextmanager

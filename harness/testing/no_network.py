@@ -15,7 +15,8 @@ _HOSTS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connection
 def refused_network() -> Iterator[list[str]]:
     """Refuse this process names and connections, and yield the list of what was tried; local sockets (AF_UNIX) work.
 
-    What is caught by the code under test is in the list all the same.
+    What is caught by the code under test is in the list all the same; what goes round Python's `socket`, such as a
+    program that is started, is not seen.
     """
     tried: list[str] = []
     connect = socket.socket.connect

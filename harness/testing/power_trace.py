@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from harness.errors import HarnessError
+from harness.output_file import write_file
 
 COLUMNS = ("seconds", "watts")
 
@@ -63,6 +64,11 @@ class PowerTrace:
             raise HarnessError(
                 f"the trace '{path}' needs columns {wanted}, with a number in each row: {error}"
             ) from error
+
+    def write(self, path: Path | str) -> None:
+        """Write the CSV file that `read` takes. Raises HarnessError where that cannot be done."""
+        rows = [",".join(COLUMNS), *(f"{s!r},{w!r}" for s, w in zip(self.seconds, self.watts, strict=True))]
+        write_file(Path(path), "".join(f"{row}\n" for row in rows).encode())
 
     @property
     def duration(self) -> float:
