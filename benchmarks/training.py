@@ -26,15 +26,15 @@ from typing import NamedTuple
 import plain_training
 import torch
 
-from harness.allocator import keep_freed_memory
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window
 from harness.plugins_loader import load_plugins
 from harness.records import EpochDone, Finished, Setting, Started, StudyRecord, Trial
 from harness.specs import Split, Splits
 from harness.store.store import Store
-from harness.training import Training
-from harness.training_run import run_training
+from harness.training.allocator import keep_freed_memory
+from harness.training.course import run_training
+from harness.training.loop import Training
 from harness.wire import encode
 
 MODELS = ("resnet18d", "mobilenetv2_050", "ese_vovnet19b_dw", "convnext_atto")

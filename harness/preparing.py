@@ -14,7 +14,7 @@ from harness.workers.executor import Executor, Job
 from harness.workers.weights_check import Checked
 
 if TYPE_CHECKING:
-    from harness.hub import Published
+    from harness.weights.hub import Published
 
 Missing = Sequence[tuple[Job, "Published"]]
 

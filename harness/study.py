@@ -10,13 +10,13 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from harness.errors import HarnessError
-from harness.metrics import METRICS
 from harness.plugins_loader import PluginChoice
 from harness.protocol import PEPR, PROTOCOLS
 from harness.records import Setting, Trial
 from harness.registry import Registry
 from harness.specs import DatasetSpec
-from harness.weights import weights_tag
+from harness.training.metrics import METRICS
+from harness.weights.choosing import weights_tag
 
 WEIGHTS = ("pretrained", "scratch")
 PRECISIONS = ("fp32", "bf16", "fp16")

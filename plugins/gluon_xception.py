@@ -15,7 +15,7 @@ from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.plugins.timm_weights import loading, refuse_unless_whole
-from harness.weights_file import read_weights
+from harness.weights.file import read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

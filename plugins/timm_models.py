@@ -14,11 +14,11 @@ from attrs import frozen
 
 from harness.errors import HarnessError, unknown
 from harness.hookspecs import hookimpl
-from harness.hub import HubError, download
 from harness.image_sizes import ImageSizes
 from harness.plugins.gluon_xception import GluonXception65
 from harness.plugins.timm_weights import create_with_weights
 from harness.specs import CreateModel, ModelSpec
+from harness.weights.hub import HubError, download
 
 PREFIX = "timm:"
 # What the 131 models of the paper are found by.

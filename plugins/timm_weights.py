@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.weights_file import Loaded, noted_loads, read_weights
+from harness.weights.file import Loaded, noted_loads, read_weights
 
 _PARAMETERS = ("weight", "bias")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugins.array_pickle import read_arrays
+from harness.plugins.lidc.array_pickle import read_arrays
 
 CANARY = "canary"
 

@@ -87,7 +87,7 @@ def test_verifying_ends_with_zero_where_all_is_right(
     prepared: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("PUBLISHED", 20), ("PUBLISHED_SERIES", 10), ("PUBLISHED_POSITIVE", 8)):
-        monkeypatch.setattr(f"harness.plugins.lidc_facts.{name}", value)
+        monkeypatch.setattr(f"harness.plugins.lidc.facts.{name}", value)
 
     assert all(row["right"] for row in rows(capsys, "verify", "lidc", "--data-dir", prepared))
 

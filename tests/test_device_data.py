@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness import device_data
-from harness.device_data import DeviceSplit, fits, place_splits
 from harness.specs import Split, Splits
+from harness.training.device_data import DeviceSplit, fits, place_splits
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 IMAGES = np.random.RandomState(0).randint(0, 256, (6, 3, 4, 5)).astype(np.uint8)

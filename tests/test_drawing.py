@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.drawing import drawn
 from harness.errors import HarnessError
 from harness.specs import Split
+from harness.training.drawing import drawn
 
 
 def split_of(labels: np.ndarray) -> Split:

@@ -19,12 +19,12 @@ from hub_server import COMMIT, Hub, serving
 
 REPOSITORY, FILE = "timm/tiny.in1k", "model.safetensors"
 CONTENT = bytes(range(256)) * 64
-ASK = "from harness.hub import ask_hub; print(json.dumps([vars_of(a) for a in ask_hub(json.loads(sys.argv[1]))]))"
-DOWNLOAD = "from harness.hub import download; print(json.dumps(got(lambda: download(*json.loads(sys.argv[1])))))"
+ASK = "print(json.dumps([vars_of(answer) for answer in ask_hub(json.loads(sys.argv[1]))]))"
+DOWNLOAD = "print(json.dumps(got(lambda: download(*json.loads(sys.argv[1])))))"
 # huggingface_hub reads its variables when it is imported: each test needs an interpreter of its own.
 PRELUDE = """
 import json, sys
-from harness.hub import HubError
+from harness.weights.hub import HubError, ask_hub, download
 def vars_of(answer):
     return {"reason": str(answer)} if isinstance(answer, HubError) else {"file": answer.file, "size": answer.size}
 def got(call):
@@ -163,7 +163,7 @@ def test_cache_that_cannot_be_written_is_told(hub: Hub) -> None:
 
 
 def test_digest_that_the_hub_told_is_found_in_the_cache(hub: Hub) -> None:
-    program = "from harness.hub import download, promised_digest; "
+    program = "from harness.weights.hub import download, promised_digest; "
     program += "print(json.dumps(promised_digest(download(*json.loads(sys.argv[1])))))"
 
     assert hashlib.sha256(CONTENT).hexdigest() == told(program, (REPOSITORY, FILE), hub.endpoint)

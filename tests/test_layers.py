@@ -9,7 +9,7 @@ import pytest
 
 CORE = Path(__file__).parent.parent / "harness"
 JUDGING = ("harness.scoring", "harness.sources", "harness.pepr")
-WINGS = ("cli", "measuring", "workers", "store", "scoring", "sources", "testing")
+WINGS = ("cli", "measuring", "workers", "store", "scoring", "sources", "testing", "training", "weights")
 RUNNING = ("harness.workers", "harness.runner", "harness.training", "harness.study")
 BELOW = tuple(CORE / name for name in ("meter.py", "records.py", "errors.py"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.metrics import METRICS, classification_metrics
+from harness.training.metrics import METRICS, classification_metrics
 
 # Three images of class 0, one of 1, two of 2; guessed 0, 0, 1, 1, 2, 0.
 LABELS = np.array([0, 0, 0, 1, 2, 2])

@@ -8,9 +8,9 @@ import pytest
 from attrs import define, field
 
 from harness.errors import HarnessError
-from harness.hub import Published
 from harness.preparing import check_jobs, fetch_weights, total
 from harness.records import Setting, Trial
+from harness.weights.hub import Published
 from harness.wire import decode, encode
 from harness.workers.executor import Job
 from harness.workers.weights_check import Checked

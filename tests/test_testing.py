@@ -61,7 +61,7 @@ def test_every_rule_of_a_contract_has_a_wrong_plugin(name: str, monkeypatch: pyt
 
 def test_fakes_train_to_something_learned() -> None:
     from harness.records import Setting, Trial
-    from harness.training import Training
+    from harness.training.loop import Training
 
     dataset = fake_dataset(splits=(64, 16, 16))
     setting = Setting(weights="scratch", image_size=8, lr=0.05, batch_size=8, epochs=8)

@@ -16,15 +16,15 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.drawing import batches, splits_digest
 from harness.errors import DivergedError
-from harness.metrics import classification_metrics
 from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import Training
-from harness.training_run import run_training
+from harness.training.course import run_training
+from harness.training.drawing import batches, splits_digest
+from harness.training.loop import Training
+from harness.training.metrics import classification_metrics
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.adam import RowsAdam
 from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
-from harness.training import Training
+from harness.training.adam import RowsAdam
+from harness.training.loop import Training
 
 DIGITS = DatasetSpec("digits", load, num_classes=10, in_chans=3, default_image_size=32)
 

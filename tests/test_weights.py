@@ -11,7 +11,14 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugins.timm_models import TimmModel
 from harness.specs import ModelSpec
-from harness.weights import file_digest, file_of_weights, verified_digest, weights_facts, weights_of, weights_tag
+from harness.weights.choosing import (
+    file_digest,
+    file_of_weights,
+    verified_digest,
+    weights_facts,
+    weights_of,
+    weights_tag,
+)
 
 TABLE = ModelSpec("resnet18d", TimmModel("resnet18d.ra2_in1k"))
 PINNED = ModelSpec("timm:resnet18d.ra2_in1k", TimmModel("resnet18d.ra2_in1k"))

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness.errors import HarnessError
-from harness.weights_file import read_weights
+from harness.weights.file import read_weights
 
 TENSORS = {"stem.weight": torch.ones(2, 3), "head.bias": torch.zeros(2)}
 

@@ -13,10 +13,10 @@ from harness.cli.options import Duration, loaded, output_options, plugin_choice,
 from harness.cli.score_options import chosen_reducer, parse_pairs, score_option
 from harness.errors import HarnessError, unknown
 from harness.meter import RESOURCE_UNITS
-from harness.metrics import METRICS
 from harness.protocol import PEPR, PROTOCOLS
 from harness.study import PRECISIONS, Study
 from harness.study_file import Option, parse_study
+from harness.training.metrics import METRICS
 
 if TYPE_CHECKING:
     from harness.plugins_loader import Plugins

@@ -16,7 +16,7 @@ from harness.workers.executor import Job
 from harness.workers.launcher import Launcher, Worker, describe_end
 
 # Imported once in the server that workers are forked from.
-PRELOAD = ("torch", "timm", "sklearn.datasets", "PIL.Image", "harness.training_run")
+PRELOAD = ("torch", "timm", "sklearn.datasets", "PIL.Image", "harness.training.course")
 _GRACE_SECONDS = 10.0
 # How long a worker may take, after its last word, to run its exit handlers.
 _EXIT_SECONDS = 5.0

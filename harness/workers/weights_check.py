@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from attrs import field, frozen
 
 from harness.errors import HarnessError
-from harness.hub import HubError, Published, ask_hub, discard, download
 from harness.specs import DatasetSpec, ModelSpec
-from harness.weights import file_of_weights, verified_digest, weights_names, weights_of
+from harness.weights.choosing import file_of_weights, verified_digest, weights_names, weights_of
+from harness.weights.hub import HubError, Published, ask_hub, discard, download
 from harness.wire import decode
 from harness.workers.executor import Job
 from harness.workers.worker import Send, loaded_plugins

@@ -20,7 +20,7 @@ from harness.measuring.window import Window, overhead
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
-from harness.weights import file_of_weights, weights_facts, weights_of
+from harness.weights.choosing import file_of_weights, weights_facts, weights_of
 from harness.wire import decode, encode
 from harness.workers.dataset_check import refuse_changed
 from harness.workers.executor import Job
@@ -178,8 +178,8 @@ class ImageClassification:
         if trial.task not in IMAGE_TASKS:
             return None
 
-        from harness.training import Training
-        from harness.training_run import run_training
+        from harness.training.course import run_training
+        from harness.training.loop import Training
 
         dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None

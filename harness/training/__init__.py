@@ -1,0 +1,1 @@
+"""The fine-tuning of one trial, and what it is judged by."""

@@ -1,0 +1,1 @@
+"""Where weights come from, and reading them without trust."""

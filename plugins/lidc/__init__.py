@@ -1,0 +1,1 @@
+"""The LIDC patches: converting the archives that circulate, and the dataset."""
