@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness import device_data
 from harness.specs import Split, Splits
+from harness.training import device_data
 from harness.training.device_data import DeviceSplit, fits, place_splits
 
 CPU, META = torch.device("cpu"), torch.device("meta")
