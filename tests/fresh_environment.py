@@ -32,6 +32,10 @@ class FreshEnvironment:
         venv.create(own.path, symlinks=True)
         handed_on = own._site_packages / "handed_on.pth"
         handed_on.write_text(f"{sysconfig.get_path('purelib')}\n")
+        # Or `pip` in a shell would be that of another environment.
+        command = own.path / "bin" / "pip"
+        command.write_text(f'#!/bin/sh\nexec {own.path}/bin/python -m pip "$@"\n')
+        command.chmod(0o755)
         # What the tests' own environment has of this project is not to be taken away, but stood before.
         own.pip("install", "--ignore-installed", *_OFFLINE, str(build_wheel(folder)))
         return own

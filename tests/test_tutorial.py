@@ -78,7 +78,7 @@ def test_resource_is_scored_with_and_without_the_package(followed: tuple[Path, d
     scored = [text for command, text in followed[1].items() if command.startswith("harness score")]
 
     assert 2 == len(scored)
-    assert all("bytes_written" in text.splitlines()[0] and "resnet18d" in text for text in scored)
+    assert all("bytes_written" in text.splitlines()[0] and "fake" in text for text in scored)
 
 
 def test_package_is_built_as_source_and_as_a_wheel(followed: tuple[Path, dict[str, str]]) -> None:
