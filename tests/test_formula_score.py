@@ -138,3 +138,22 @@ def test_pepr_by_name_is_pepr(store: str, capsys: pytest.CaptureFixture[str]) ->
     assert 0 == main(["score", store, "--score", "pepr", "--format", "json"])
 
     assert unnamed == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--score", "edb"], "unknown score 'edb'; did you mean 'edp'"),
+        (["--score", "edp", "--budget", "time=1s"], "--budget does not go with --score"),
+        (["study.toml"], "unknown score 'of_the_file'"),
+    ],
+)
+def test_run_refuses_a_score_before_anything_has_run(
+    store: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.toml").write_text('score = "of_the_file"\n')
+    words = ("--plugin", "own_scores", "--model", "resnet18d", "--dataset", "digits")
+
+    assert 2 == main(["run", *words, *arguments])
+    assert message in capsys.readouterr().err
+    assert not Path("harness.sqlite").exists()
