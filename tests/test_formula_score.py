@@ -17,12 +17,14 @@ from harness.errors import HarnessError
 
 PLUGIN = """
 from harness import FormulaScore, hookimpl
+from harness.scoring.score import Score
 
 @hookimpl
 def harness_register_scores(register):
     register("edp", FormulaScore("edp", lambda energy, time: energy * time, unit="J s", smaller_is_better=True))
     register("rude", FormulaScore("rude", lambda time: {}["no"]))
     register("odd", lambda frame, resources: "a score")
+    register("bare", lambda frame, resources: Score(frame, {}, {}, None, None, "train", name="bare"))
 """
 EDP = FormulaScore("edp", lambda energy, time: energy * time, unit="J s", smaller_is_better=True)
 
@@ -120,6 +122,11 @@ def test_table_for_people_shows_the_score_with_its_unit(store: str, capsys: pyte
         (["--score", "edp", "--curve"], 2, "--score does not go with --curve"),
         (["--score", "rude"], 1, "score 'rude' of plugin 'own_scores' (module ?) raised KeyError: 'no'"),
         (["--score", "odd"], 1, "score 'odd' of plugin 'own_scores' (module ?) gave 'a score', which is no Score"),
+        (
+            ["--score", "bare"],
+            1,
+            "score 'bare' of plugin 'own_scores' (module ?) gave a Score without the columns bare",
+        ),
     ],
 )
 def test_what_does_not_go_is_one_line(

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.interruption import is_ctrl_c
-from harness.scoring.score import Score
+from harness.scoring.score import NAMED, Score, scored_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -58,6 +58,9 @@ class Reducer:
             raise self._fault(f"raised {type(error).__name__}: {error}") from error
         if not isinstance(score, Score):
             raise self._fault(f"gave {score!r:.80}, which is no Score")
+        lacking = [name for name in (*NAMED, *scored_columns(score.name), *score.weights) if name not in score.columns]
+        if lacking:
+            raise self._fault(f"gave a Score without the columns {', '.join(lacking)}")
         return score
 
     def _fault(self, what: str) -> HarnessError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # harness.score/1: the first.
 SCHEMA = "harness.score/1"
 PEPR = "pepr"
-_NAMED = ("model", "group", "performance")
+NAMED = ("model", "group", "performance")
 _MARKS = ("pareto", "knee")
 
 
@@ -28,7 +28,7 @@ def scored_columns(name: str) -> tuple[str, ...]:
     return (*computed, "reason", "seeds", "performance_low", "performance_high", f"{name}_low", f"{name}_high")
 
 
-COLUMNS = frozenset((*_NAMED, *scored_columns(PEPR), *_MARKS, "seed"))
+COLUMNS = frozenset((*NAMED, *scored_columns(PEPR), *_MARKS, "seed"))
 
 
 @frozen(eq=False)
@@ -91,7 +91,7 @@ class Score:
             yield dict(zip(names, values, strict=True))
 
     def _nested(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {name: record[name] for name in _NAMED}
+        row: dict[str, Any] = {name: record[name] for name in NAMED}
         row["resources"] = {name: _resource_of(record, name) for name in self.weights}
         row |= {name: record[name] for name in scored_columns(self.name)}
         if self.alone:
