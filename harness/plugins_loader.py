@@ -139,6 +139,11 @@ class Plugins:
         callers = self.manager.get_hookcallers(plugin) if plugin is not None else None
         return sorted(caller.name for caller in callers or ())
 
+    def why_not(self, name: str) -> str | None:
+        """Return why the plugin *name* is not in use, or out of which hooks it is left; None if it is in full use."""
+        left_out = [hook for hook in self.hooks_of(name) if (name, hook) in self._muted]
+        return self.known[name].reason or (f"left out of {', '.join(left_out)}" if left_out else None)
+
     def tell(self, event: Event) -> None:
         """Tell every plugin of *event*."""
         for _ in self.call_each("harness_trial_event", event=event):

@@ -64,6 +64,14 @@ def test_denied_plugin_is_listed_with_the_reason(capsys: pytest.CaptureFixture[s
     assert (False, "denied") == (row["enabled"], row["reason"])
 
 
+def test_many_models_of_a_plugin_are_a_number_to_people_and_names_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    names = next(row for row in listed(capsys, "plugins") if row["name"] == "timm")["registers"]
+    assert 0 == main(["list", "plugins", "timm"])
+
+    assert "model resnet18d" in names
+    assert f"{len(names)} models" in capsys.readouterr().out
+
+
 def test_list_goes_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["list", "models", "--format", "json", "-o", "models.json"])
 

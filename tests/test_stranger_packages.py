@@ -96,6 +96,7 @@ def test_package_that_raises_in_every_hook_is_named_for_each(
     coins: FreshEnvironment, packages: dict[str, Path], tmp_path: Path
 ) -> None:
     with coins.installed(packages["acme-rude"]):
+        row = listed(coins.harness("list", "plugins", "--format", "json"))["rude"]
         helped = coins.harness("--help")
         failed = coins.harness(*RUN, "--store", str(tmp_path / "failed.sqlite"))
         resolved = coins.harness(*RUN, "--model", "timm:a", "--dataset", "box:b", "--meter", "carbon", "--location=DK")
@@ -105,6 +106,7 @@ def test_package_that_raises_in_every_hook_is_named_for_each(
     assert {"harness_run_trial"} == set(HOOKS) - named
     assert ", in plugin 'rude' (acme-rude 0.3)" in failed.stderr  # the trial's end, by harness_run_trial
     assert 1 == failed.returncode
+    assert row["reason"].startswith("left out of harness_register_datasets, harness_register_executors")
     assert "Fine-tune, meter and rank models." in helped.stdout
 
 

@@ -56,6 +56,8 @@ def command(
     chosen = [row for row in rows if _wanted(row, pattern, tag)]
     if not chosen and (pattern or tag):
         _refuse(kind, rows, pattern, tag)
+    if format == "table":
+        chosen = [_shortened(row) for row in chosen]
     if format != "json":
         return write_table(chosen, _shown(kind, chosen, format), format, output)
     text = render_json({"schema": "harness.list/1", "rows": chosen})
@@ -85,6 +87,15 @@ def _shown(kind: str, rows: list[dict[str, Any]], format: str) -> list[str]:
         for column in _COLUMNS[kind]
         if format != "table" or any(row.get(column) not in (None, ()) for row in rows)
     ]
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return *row* for people: of many things of one kind that a plugin registers, their number."""
+    names: dict[str, list[str]] = {}
+    for registered in row.get("registers", ()):
+        names.setdefault(registered.partition(" ")[0], []).append(registered)
+    told = [part for kind, each in names.items() for part in (each if len(each) <= 3 else [f"{len(each)} {kind}s"])]
+    return row | {"registers": told} if names else row
 
 
 def _models(plugins: Plugins) -> list[dict[str, Any]]:
@@ -134,7 +145,7 @@ def _plugins(plugins: Plugins) -> list[dict[str, Any]]:
             "distribution": plugin.distribution,
             "version": plugin.version,
             "enabled": plugin.reason is None,
-            "reason": plugin.reason,
+            "reason": plugins.why_not(plugin.name),
             "registers": plugins.registered_by(plugin.name),
             "hooks": plugins.hooks_of(plugin.name),
         }
