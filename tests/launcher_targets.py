@@ -45,7 +45,7 @@ def tell_facts(payload, send):
     facts = {
         "pid": os.getpid(),
         "group": os.getpgrp(),
-        "int": str(signal.getsignal(signal.SIGINT)),
+        "int": type(signal.getsignal(signal.SIGINT)).__name__,
         "term": str(signal.getsignal(signal.SIGTERM)),
         "stdin": sys.stdin.read(),
         "quiet": [os.environ.get(name) for name in QUIET_IMPORTS],
