@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parent.parent / "harness"
+JUDGING_WINGS = ("auditing", "scoring", "sources")
 JUDGING = ("harness.auditing", "harness.scoring", "harness.sources", "harness.pepr")
 WINGS = ("auditing", "cli", "measuring", "workers", "store", "scoring", "sources")
 RUNNING = ("harness.workers", "harness.runner", "harness.training", "harness.study")
@@ -30,9 +31,7 @@ def test_running_and_the_store_know_nothing_of_judging(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(JUDGING)]
 
 
-@pytest.mark.parametrize(
-    "file", files_of("auditing", "scoring", "sources"), ids=lambda file: f"{file.parent.name}/{file.name}"
-)
+@pytest.mark.parametrize("file", files_of(*JUDGING_WINGS), ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_judging_knows_nothing_of_running(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(RUNNING)]
 

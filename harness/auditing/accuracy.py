@@ -20,8 +20,8 @@ def find_impossible(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
     wrong: dict[tuple[int, int], list[Column]] = {}
     for column in evidence.of_kind("score"):
         counts = _counts(column, evidence, limits)
-        for row in np.flatnonzero(~_are_multiples(column.values, counts)):
-            wrong.setdefault((int(row), int(counts[row])), []).append(column)
+        for row in np.flatnonzero(~_are_multiples(column.values, counts)).tolist():
+            wrong.setdefault((row, int(counts[row])), []).append(column)
     for (row, count), columns in wrong.items():
         names = tuple(column.name for column in columns)
         told = _reason(float(columns[-1].values[row]), count)
@@ -31,8 +31,8 @@ def find_impossible(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 def find_outside(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
     """Yield the rows whose performance is below 0 or above 1."""
     performance = evidence.column("performance").values
-    for row in np.flatnonzero((performance < 0) | (performance > 1)):
-        yield Finding(RANGE, (int(row),), ("performance",), f"performance {performance[row]:.6g} is outside 0 to 1")
+    for row in np.flatnonzero((performance < 0) | (performance > 1)).tolist():
+        yield Finding(RANGE, (row,), ("performance",), f"performance {performance[row]:.6g} is outside 0 to 1")
 
 
 def _counts(column: Column, evidence: Evidence, limits: Limits) -> Floats:

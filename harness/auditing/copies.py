@@ -28,7 +28,7 @@ def find_copies(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
         yield _finding(rows, names, costs, scores)
     for rows in alike:
         if not any(set(rows) <= set(known) for known in shared):
-            told = f"all {len(scores)} metrics are the same to the last digit"
+            told = f"all {len(scores)} metrics are the same to the last digit: a copy, or one network under two names"
             yield Finding(METRICS, rows, tuple(column.name for column in scores), told)
 
 

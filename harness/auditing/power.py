@@ -80,7 +80,7 @@ def _off(powers: Floats, usual_power: Usual, limits: Limits) -> Floats:
 
 
 def usual(logs: Floats) -> Usual:
-    """Return the middle of the shortest half of *logs*, and the median absolute deviation from it, scaled as a normal's.
+    """Return the middle of the shortest half of *logs*, and the median absolute deviation from it as a normal's.
 
     Where many rows are wrong on one side, the median moves with them and the shortest half does not (Rousseeuw, Least
     Median of Squares Regression, 1984).

@@ -92,10 +92,10 @@ def _name(phase: str | None, resource: str) -> str:
 def _scores(trials: Sequence[Stored], epochs: Iterable[Stored], place: Mapping[str, int], query: Query) -> list[Column]:
     """Performance, metrics, and the performance and loss after each epoch."""
     found: dict[str, dict[int, float]] = {"performance": {row: t["performance"] for row, t in enumerate(trials)}}
-    for row, trial in enumerate(trials):
+    for place_of, trial in enumerate(trials):
         for name, value in (trial["metrics"] or {}).items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                found.setdefault(name, {})[row] = value
+                found.setdefault(name, {})[place_of] = value
     if query.performance is not None and query.performance not in found:
         raise unknown("performance", query.performance, found)
     last = {trial["trial"]: trial["epochs"] for trial in trials}
@@ -110,7 +110,8 @@ def _scores(trials: Sequence[Stored], epochs: Iterable[Stored], place: Mapping[s
 
 def _score(name: str, by_row: Mapping[int, float], trials: Sequence[Stored]) -> Column:
     fact = _IMAGES.get(name.partition(" of ")[0])
-    images = _filled(len(trials), dict(enumerate(trials)), lambda trial: (trial["facts"] or {}).get(fact))
+    facts = {row: trial["facts"] or {} for row, trial in enumerate(trials)}
+    images = _filled(len(trials), facts, lambda known: known.get(fact))
     return Column(name, _filled(len(trials), by_row, lambda value: value), "score", images=images)
 
 

@@ -29,7 +29,7 @@ def table_evidence(path: Path, query: Query) -> Evidence:
     """Return the rows and columns of the file *path*, read as *query* says.
 
     Columns in units of energy, time or mass are costs; those of numbers from 0 to 1 in the performance's range are
-    scores. Raises HarnessError for a file that cannot be read, names no performance, or has most of it outside its range.
+    scores. Raises HarnessError for a file that cannot be read, names no performance, or has most of it out of range.
     """
     table = read_source(path, evolve(query, resources=None))
     used = {*_TAKEN, query.id, query.performance, *query.group, *table.resources}

@@ -25,7 +25,7 @@ def number_columns(path: Path, delimiter: str | None = None) -> list[str]:
 def _csv_columns(path: Path, delimiter: str) -> list[str]:
     header = read_header(path, delimiter)
     frame = load_csv(path, delimiter, [name for name in header if header.count(name) == 1])
-    return [name for name in frame if _are_numbers(frame[name].tolist())]
+    return [str(name) for name in frame if _are_numbers(frame[name].tolist())]
 
 
 def _are_numbers(cells: list[str]) -> bool:
