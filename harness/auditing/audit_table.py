@@ -12,6 +12,7 @@ from harness.output_file import write_file
 from harness.tables import print_table, render_json, write_table
 
 SCHEMA = "harness.audit/1"
+_ROWS_SHOWN = 2
 _SHOWN = ("check", "rows", "reason")
 _COLUMNS = ("finding", "check", "row", "trial", "model", "group", "seed", "columns", "reason")
 
@@ -60,7 +61,7 @@ def _lines(audit: Audit) -> Iterator[dict[str, Any]]:
 
 def _shown(audit: Audit, finding: Finding) -> dict[str, str]:
     names = [_name(audit.rows[row], audit) for row in finding.rows]
-    return {"check": finding.check, "rows": some(names), "reason": finding.reason}
+    return {"check": finding.check, "rows": some(names, _ROWS_SHOWN), "reason": finding.reason}
 
 
 def _name(row: Row, audit: Audit) -> str:

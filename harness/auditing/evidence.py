@@ -45,7 +45,7 @@ class Limits:
 
     coincidences: float = field(default=0.01, validator=_is_positive)
     deviations: float = field(default=5.0, validator=_is_positive)
-    power_factor: float = field(default=1.5, validator=_is_factor)
+    power_factor: float = field(default=2.0, validator=_is_factor)
     multiples: float = field(default=0.9, validator=_is_share)
 
 

@@ -54,15 +54,24 @@ def _deviations(powers: Floats, groups: npt.NDArray[np.intp], limits: Limits) ->
     device, off = usual(powers), np.zeros(len(powers))
     for group in np.unique(groups):
         inside = groups == group
-        if np.mean(np.abs(powers[inside] - device.centre) <= 3 * device.spread) >= _SHARE_AT_USUAL:
-            off[inside] = _off_the_device(powers[inside], device, limits)
-        elif inside.sum() >= _FEWEST_ROWS:
+        if _speaks_for_itself(powers[inside], device):
             off[inside] = _off(powers[inside], usual(powers[inside]), limits)
+        else:
+            off[inside] = _off_the_device(powers[inside], device, limits)
     return off
 
 
+def _speaks_for_itself(powers: Floats, device: Usual) -> bool:
+    """Whether a group is the measure of its own rows: its usual power is the device's, or hardly a row has that."""
+    if len(powers) < _FEWEST_ROWS:
+        return False
+    at_usual = np.abs(powers - device.centre) <= 3 * device.spread
+    alike = abs(usual(powers).centre - device.centre) <= 3 * device.spread
+    return alike or bool(at_usual.mean() < _SHARE_AT_USUAL)
+
+
 def _off_the_device(powers: Floats, device: Usual, limits: Limits) -> Floats:
-    """The same, of a group that reaches the device's usual power.
+    """The same, of a group that seems to use another power than the device's usual one, but often reaches that.
 
     Above it, nothing excuses a row: most of a group may share the energy of larger work. Below it, a group whose models
     use the device less and less is no fault, so its own spread counts too.

@@ -30,7 +30,7 @@ Examples:
     "--coincidences", type=float, default=0.01, help="Equal values are found where fewer are expected by chance."
 )
 @click.option("--deviations", type=float, default=5.0, help="Robust standard deviations that a power may lie off.")
-@click.option("--power-factor", type=float, default=1.5, help="The factor that a power may lie off at least.")
+@click.option("--power-factor", type=float, default=2.0, help="The factor that a power may lie off at least.")
 @click.option(
     "--multiples", type=float, default=0.9, help="The share of accuracies that must be multiples of 1/n to believe n."
 )
