@@ -21,17 +21,21 @@ COST_UNITS = ("J", "s", "g")
 
 def _is_positive(limits: object, attribute: Attribute[float], value: float) -> None:
     if not 0 < value < np.inf:
-        raise HarnessError(f"{attribute.name} must be a number above 0, is {value:g}")
+        raise HarnessError(f"{_option(attribute)} must be a number above 0, is {value:g}")
 
 
 def _is_factor(limits: object, attribute: Attribute[float], value: float) -> None:
     if not 1 < value < np.inf:
-        raise HarnessError(f"{attribute.name} must be a number above 1, is {value:g}")
+        raise HarnessError(f"{_option(attribute)} must be a number above 1, is {value:g}")
 
 
 def _is_share(limits: object, attribute: Attribute[float], value: float) -> None:
     if not 0.5 < value <= 1:
-        raise HarnessError(f"{attribute.name} must be above 0.5 and at most 1, is {value:g}")
+        raise HarnessError(f"{_option(attribute)} must be above 0.5 and at most 1, is {value:g}")
+
+
+def _option(attribute: Attribute[float]) -> str:
+    return f"--{attribute.name.replace('_', '-')}"
 
 
 @frozen

@@ -60,13 +60,10 @@ def find_stopped_epochs(evidence: Evidence, limits: Limits) -> Iterator[Finding]
     for laps in evidence.laps:
         still = _stopped(laps.energy + laps.uncertainty, laps.time, laps.whole_energy / laps.whole_time)
         stuck = _stopped(laps.time, laps.energy - laps.uncertainty, laps.whole_time / laps.whole_energy)
-        for epochs, what in (
-            (still, f"{laps.name} hardly grows with time"),
-            (stuck, f"time hardly grows, {laps.name}"),
-        ):
+        for epochs, name in ((still, laps.name), (stuck, "time")):
             if epochs.any():
                 told = ", ".join(str(epoch + 1) for epoch in np.flatnonzero(epochs))
-                yield Finding(STILL, (laps.row,), (laps.name, "time"), f"{what} in epoch {told}")
+                yield Finding(STILL, (laps.row,), (laps.name, "time"), f"{name} hardly grows in epoch {told}")
         yield from _sums(laps)
 
 

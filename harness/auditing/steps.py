@@ -9,8 +9,10 @@ import numpy as np
 from harness.auditing.evidence import Floats
 
 _SUBSETS, _SIZE = 25, 5
-# Binary fractions keep 16 digits; what is left after division is noise below this share of the largest value.
-_NOISE = 1e-14
+# Beyond, the rounding of doubles hides whether a number is whole.
+_LARGEST = 3e13
+_NOT_WHOLE, _ROUNDING = 1e-6, 4 * float(np.finfo(np.float64).eps)
+_MOST = 0.95
 # Accuracies: far above the noise of doubles, far below one by the number of images of any test set.
 _FINEST_SCORE = 1e-6
 
@@ -18,14 +20,32 @@ _FINEST_SCORE = 1e-6
 def find_step(values: Floats) -> float:
     """Return the step of which most *values* are multiples, in their unit; not finer than doubles can tell.
 
-    It is the greatest common divisor of small subsets, which one wrong value in many does not disturb, and of them the
-    median. 0 for no values but 0.
+    Looked for among decimal fractions, as meters and tables have them, and binary ones, as some counters do. 0 for no
+    values but 0.
     """
     distinct = np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
     if not len(distinct):
         return 0.0
-    noise = _NOISE * float(distinct[-1])
-    return float(np.median([common_divisor(subset, noise) for subset in _subsets(distinct)]))
+    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+
+
+def _step_of_base(distinct: Floats, base: int) -> float:
+    """The step as a whole multiple of the largest power of 1/*base* that will do; 0 where none will."""
+    for power in range(31):
+        scaled = distinct * float(base) ** power
+        if scaled[-1] > _LARGEST:
+            break
+        whole = scaled[np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled]
+        if len(whole) >= _MOST * len(distinct):
+            return _divisor(np.round(whole)) / float(base) ** power
+    return 0.0
+
+
+def _divisor(whole: Floats) -> float:
+    """The greatest common divisor of most of these whole numbers: the median of those of small subsets."""
+    if len(whole) < 3:
+        return 1.0
+    return float(np.median([np.gcd.reduce(subset.astype(np.int64)) for subset in _subsets(whole)]))
 
 
 def find_count(scores: Floats) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.auditing.evidence import COST_UNITS, Column, Evidence, Floats, Row, number
 from harness.auditing.store_laps import Taken, store_laps
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError
 from harness.quantities import UNITS
 from harness.sources.stored import chosen_trials, label_trials
 from harness.sources.table import Query
@@ -25,10 +25,12 @@ _COUNTED_IN_TRAINING = "train"
 def store_evidence(path: Path, query: Query) -> Evidence:
     """Return the finished trials of the store *path* (of `query.trials`, if that names some), as measured.
 
-    Raises HarnessError for a store that cannot be read, has no finished trial, or is asked for columns of a table.
+    Raises HarnessError for a store that cannot be read, has no finished trial, or is asked for a table's columns.
     """
     if query.id is not None:
         raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
+    if query.performance is not None:
+        raise HarnessError("--performance is for CSV and Parquet; all metrics of a store are audited")
     with open_reader(path) as reader:
         attempts, readings, epochs = reader.trials(), reader.readings(accepted=True), reader.epochs(accepted=True)
         machines = {study["study"]: study["machine"] for study in reader.studies()}
@@ -38,7 +40,7 @@ def store_evidence(path: Path, query: Query) -> Evidence:
     labels = label_trials(trials, query.group)
     place = {trial["trial"]: row for row, trial in enumerate(trials)}
     taken = _totals(readings, place)
-    columns = [*_scores(trials, epochs, place, query), *_costs(taken, len(trials))]
+    columns = [*_scores(trials, epochs, place), *_costs(taken, len(trials))]
     traits = _traits(trials, machines)
     return Evidence(
         rows=tuple(
@@ -89,15 +91,13 @@ def _name(phase: str | None, resource: str) -> str:
     return resource if phase in (None, _COUNTED_IN_TRAINING) else f"{resource} of {phase}"
 
 
-def _scores(trials: Sequence[Stored], epochs: Iterable[Stored], place: Mapping[str, int], query: Query) -> list[Column]:
+def _scores(trials: Sequence[Stored], epochs: Iterable[Stored], place: Mapping[str, int]) -> list[Column]:
     """Performance, metrics, and the performance and loss after each epoch."""
     found: dict[str, dict[int, float]] = {"performance": {row: t["performance"] for row, t in enumerate(trials)}}
     for place_of, trial in enumerate(trials):
         for name, value in (trial["metrics"] or {}).items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 found.setdefault(name, {})[place_of] = value
-    if query.performance is not None and query.performance not in found:
-        raise unknown("performance", query.performance, found)
     last = {trial["trial"]: trial["epochs"] for trial in trials}
     for epoch in epochs:
         if (row := place.get(epoch["trial"])) is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import evolve
 
-from harness.auditing.evidence import COST_UNITS, Column, Evidence, Kind, Row, number
+from harness.auditing.evidence import COST_UNITS, Column, Evidence, Floats, Kind, Row, number
 from harness.errors import HarnessError
 from harness.quantities import UNITS
 from harness.sources.number_columns import number_columns
@@ -36,18 +36,19 @@ def table_evidence(path: Path, query: Query) -> Evidence:
     more = [name for name in number_columns(path, query.delimiter) if name not in used]
     table = read_source(path, evolve(query, resources=None, also=tuple(more)))
     frame = table.frame
-    performance = Column("performance", frame["performance"].to_numpy(dtype=np.float64), "score")
+    performance = Column("performance", _finite(table, "performance"), "score")
     _check_range(path, performance)
     others = [_column(table, name, query) for name in table.resources]
-    # A file's performance is among its columns of numbers under its own name.
-    columns = (performance, *[one for one in others if not np.array_equal(one.values, performance.values, True)])
+    # A file's performance is among its columns of numbers under its own name, too.
+    twice = [one for one in others if one.kind == "score" and np.array_equal(one.values, performance.values, True)]
+    columns = (performance, *[one for one in others if one not in twice])
     groups = number(frame["group"].tolist())
     # The file does not say what its rows ran on: one device, until its powers tell otherwise.
     return Evidence(_rows(frame), columns, groups, np.zeros(len(frame), dtype=np.intp), _powers(table, columns))
 
 
 def _column(table: Table, name: str, query: Query) -> Column:
-    values = table.frame[name].to_numpy(dtype=np.float64)
+    values = _finite(table, name)
     unit = table.units.get(name)
     if unit is not None:
         return Column(name, values, "cost" if UNITS[unit][0] in COST_UNITS else "size", unit)
@@ -59,12 +60,17 @@ def _column(table: Table, name: str, query: Query) -> Column:
     return Column(name, scaled, "score") if _within(known) else Column(name, values, "size")
 
 
+def _finite(table: Table, name: str) -> Floats:
+    values = table.frame[name].to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
 def _kind_of_letter(table: Table, name: str) -> Kind:
     letters = {letter for letter, column in table.letters.items() if column == name}
     return "cost" if letters & {"E", "C", "T"} else "size"
 
 
-def _within(known: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+def _within(known: Floats) -> bool:
     return bool(len(known)) and bool(np.mean((known >= 0) & (known <= 1)) > _SHARE_IN_RANGE)
 
 

@@ -1,0 +1,76 @@
+"""Audits of cohorts made up at random: what was made wrong is found, and what is right is left alone."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from made_cohorts import CORRUPTIONS, carry_energy, copy_row, make_rows, write_csv, write_store
+
+from harness.auditing.audit import about, audit_source
+
+WRITERS = {"csv": write_csv, "store": write_store}
+
+
+def flagged(audited):
+    """The indices of the rows that anything was found in."""
+    return {row for finding in audited.findings for row in finding.rows}
+
+
+def corrupted(rows, corrupt, draw):
+    """Make one row in thirty wrong; return each with the row that it was taken from."""
+    chosen = draw.choice(len(rows), 2 * (len(rows) // 30), replace=False).reshape(-1, 2).tolist()
+    for row, other in chosen:
+        corrupt(rows, row, other, draw)
+    return chosen
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda corrupt: corrupt.__name__)
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_corruption_is_found_and_at_most_one_percent_of_clean_rows(tmp_path, kind, corrupt, seed):
+    draw = np.random.default_rng(seed)
+    rows = make_rows(draw)
+    chosen = corrupted(rows, corrupt, draw)
+    found = flagged(audit_source(WRITERS[kind](tmp_path / "source", rows)))
+
+    assert {row for row, _ in chosen} <= found
+    clean = set(range(len(rows))) - {row for pair in chosen for row in pair}
+    assert len(found & clean) <= 0.01 * len(clean)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_at_most_one_percent_of_a_right_cohort_is_found(tmp_path, seed):
+    rows = make_rows(np.random.default_rng(100 + seed), models=100)
+
+    assert len(flagged(audit_source(write_csv(tmp_path / "clean.csv", rows)))) <= 0.01 * len(rows)
+
+
+def test_a_copied_row_and_a_carried_energy_are_told_apart(tmp_path):
+    draw = np.random.default_rng(1)
+    rows = make_rows(draw)
+    copy_row(rows, 3, 100, draw)
+    carry_energy(rows, 5, 150, draw)
+    found = {f.rows: f.check for f in audit_source(write_csv(tmp_path / "wrong.csv", rows)).findings}
+
+    assert ("copied row", "shared reading") == (found[3, 100], found[5, 150])
+
+
+def test_ten_thousand_trials_take_a_few_seconds_at_most(tmp_path):
+    source = write_csv(tmp_path / "large.csv", make_rows(np.random.default_rng(1), models=1000, datasets=10))
+    audit_source(write_csv(tmp_path / "small.csv", make_rows(np.random.default_rng(1), models=10)))  # imports pandas
+    start = time.process_time()
+    audit_source(source)
+
+    assert time.process_time() - start < 4  # 0.3 s on an idle machine
+
+
+def test_findings_about_some_trials_are_those_that_touch_them(tmp_path):
+    draw = np.random.default_rng(1)
+    rows = make_rows(draw)
+    copy_row(rows, 3, 100, draw)
+    carry_energy(rows, 5, 150, draw)
+    audited = audit_source(write_store(tmp_path / "wrong.sqlite", rows))
+
+    assert {3, 100} == flagged(about(audited, {audited.rows[100].trial})) - {5, 150}
