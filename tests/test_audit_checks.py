@@ -48,11 +48,13 @@ def test_a_step_divides_every_value(counts, step):
     found = find_step(np.array(counts) * step)
 
     assert found >= 0.999 * step
-    assert round(found / step) == pytest.approx(found / step, rel=1e-6)
+    assert round(found / step) == pytest.approx(found / step, rel=1e-4)
 
 
-def test_the_step_is_that_of_most_values_though_one_is_wrong():
-    assert 1e-3 == pytest.approx(find_step(np.append(np.arange(50, 950, 7) / 1000, 0.1234567)))
+def test_the_step_is_about_that_of_most_values_though_one_is_wrong():
+    right = DRAW.permutation(np.arange(1, 10_000))[:60] / 1000
+
+    assert 0.00099 < find_step(np.append(right, 0.1234567)) < 0.005
 
 
 @given(st.integers(20, 20_000).filter(lambda n: n not in (100, 1000, 10_000)), st.integers(0, 2**32 - 1))
@@ -84,11 +86,18 @@ def test_two_rows_alone_can_be_copies():
     assert [(0, 1)] == shared_values(np.array([17.475087871, 17.475087871]), 0.01)
 
 
-@pytest.mark.parametrize("step", [1e-3, 2.0**-14], ids=["millijoules", "a processor's counter"])
+@pytest.mark.parametrize("step", [1e-3, 2.0**-14, 1e-3 / 3.6, 0.0371], ids=["mJ", "counter", "mJ as uWh", "busy ticks"])
 def test_ties_that_the_step_explains_are_none(step):
     values = np.round(DRAW.uniform(1, 3, 3000) / step) * step
 
     assert len(np.unique(values)) < 3000
+    assert [] == shared_values(values, 0.01)
+
+
+def test_ties_that_few_significant_digits_explain_are_none():
+    values = np.array([float(f"{value:.4g}") for value in np.exp(DRAW.uniform(-3, 8, 2000))])
+
+    assert len(np.unique(values)) < 2000
     assert [] == shared_values(values, 0.01)
 
 

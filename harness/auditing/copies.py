@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.auditing.evidence import Codes, Column, Evidence, Finding, Floats, Limits, some
-from harness.auditing.steps import find_step
+from harness.auditing.steps import steps_at
 
 READING, METRICS, ROW = "shared reading", "shared metrics", "copied row"
 _NEIGHBOURS = (3, 10)
@@ -57,7 +57,7 @@ def shared_values(values: Floats, coincidences: float) -> list[Rows]:
     tied = np.flatnonzero(often > 1)
     if not len(tied):
         return []
-    expected = len(known) / 2 * find_step(distinct) * _density(distinct, tied)
+    expected = len(known) / 2 * steps_at(distinct, tied) * _density(distinct, tied)
     told = {int(one) for one, chance in zip(tied, expected, strict=True) if chance < coincidences}
     return _rows_by_code(known, code, told)
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.auditing.evidence import Floats
+from harness.auditing.evidence import Codes, Floats
 
 _SUBSETS, _SIZE = 25, 5
+_GAPS = 16
 # Beyond, the rounding of doubles hides whether a number is whole.
 _LARGEST = 3e13
 _NOT_WHOLE, _ROUNDING = 1e-6, 4 * float(np.finfo(np.float64).eps)
 _MOST = 0.95
+# As many as every double has.
+_DIGITS = 15
 # Accuracies: far above the noise of doubles, far below one by the number of images of any test set.
 _FINEST_SCORE = 1e-6
 
@@ -20,13 +23,40 @@ _FINEST_SCORE = 1e-6
 def find_step(values: Floats) -> float:
     """Return the step of which most *values* are multiples, in their unit; not finer than doubles can tell.
 
-    Looked for among decimal fractions, as meters and tables have them, and binary ones, as some counters do. 0 for no
-    values but 0.
+    Looked for among decimal fractions, as meters and tables have them, binary ones, as some counters do, and between
+    neighbours, for steps that a conversion of units made odd. 0 for no values but 0.
     """
     distinct = np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
     if not len(distinct):
         return 0.0
-    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+    exact = max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+    return max(exact, _step_between(distinct, exact)) if len(distinct) > _SIZE else exact
+
+
+def _step_between(distinct: Floats, exact: float) -> float:
+    """The step that divides the smallest gaps between neighbours, each of which holds only a few.
+
+    Rounding to the step *exact* may blur it, as whole microjoules do a counter's 61.035. Where there is none, what is
+    left of a division is about as small as the noise allows, which is far below what would explain equal values.
+    """
+    gaps = np.sort(np.diff(distinct))[:_GAPS]
+    noise = max(3 * float(np.sqrt(_ROUNDING * distinct[-1] * gaps[-1])), 1.6 * exact)
+    return float(np.median([common_divisor(subset, noise) for subset in _subsets(gaps)]))
+
+
+def steps_at(distinct: Floats, at: Codes) -> Floats:
+    """Return the step around each of the *distinct* values in *at*: the whole column's, or its own if that is wider.
+
+    Where all are written with so many significant digits, large values come in wider steps than small ones.
+    """
+    exponents = np.floor(np.log10(distinct))
+    digits = next((count for count in range(1, _DIGITS) if _have_digits(distinct, exponents, count)), _DIGITS)
+    return np.maximum(find_step(distinct), 10.0 ** (exponents[at] - digits + 1))
+
+
+def _have_digits(distinct: Floats, exponents: Floats, count: int) -> bool:
+    scaled = distinct * 10.0 ** (count - 1 - exponents)
+    return bool(np.mean(np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled) >= _MOST)
 
 
 def _step_of_base(distinct: Floats, base: int) -> float:
