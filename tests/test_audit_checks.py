@@ -210,7 +210,9 @@ def test_a_reading_below_its_uncertainty_is_found():
 
 
 def test_a_reading_of_one_step_is_found_in_a_table():
-    assert [(0,)] == rows_of(find_unresolved(evidence(cost("energy", 0.1, 1.7, 2.3, 5.9)), Limits()))
+    column = cost("energy", 0.1, 0.2, 0.3, 1.7, 2.3, 3.1, 4.4, 5.9)
+
+    assert [(0,)] == rows_of(find_unresolved(evidence(column), Limits()))
 
 
 def test_a_cohort_of_counted_and_estimated_readings_is_found():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +157,19 @@ def test_an_older_fault_in_the_store_is_not_told_again(capsys, tmp_path):
     announce(store, [later.key])
 
     assert "" == capsys.readouterr().err
+
+
+def test_a_run_tells_what_is_found_in_its_trials(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    words = ("--plugin", "chaos", "--executor", "bare", "--dataset", "nothing", "--device", "cpu", "--model", "done")
+    command = [sys.executable, "-m", "harness", "run", *words]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    with contextlib.closing(sqlite3.connect("harness.sqlite")) as store, store:
+        store.execute("UPDATE readings SET value = 1000 WHERE resource = 'time' AND phase = 'train'")
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (0, 0, first.returncode) == (first.stderr.count("doubtful"), again.returncode, 0)
+    assert "harness: warning: 1 of 1 rows are doubtful: clocks disagree 1" in again.stderr
 
 
 def test_an_import_tells_what_is_found_in_it(harness):

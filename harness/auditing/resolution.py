@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.auditing.evidence import Column, Evidence, Finding, Limits
-from harness.auditing.steps import find_step
+from harness.auditing.steps import written_step
 
 RESOLUTION = "below the meter's resolution"
+# Fewer may well be multiples of more than their step.
+_FEWEST_VALUES = 8
 
 
 def find_unresolved(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
@@ -33,9 +35,9 @@ def _within_uncertainty(column: Column) -> Iterator[Finding]:
 
 def _one_step(column: Column) -> Iterator[Finding]:
     positive = column.values[column.values > 0]
-    if len(np.unique(positive)) < 3:
+    if len(np.unique(positive)) < _FEWEST_VALUES:
         return
-    step = find_step(positive)
+    step = written_step(positive)
     for row in np.flatnonzero((column.values > 0) & (column.values < 1.5 * step)):
         told = f"{column.name} is {column.values[row]:.4g}, and its readings come in steps of {step:.4g}"
         yield Finding(RESOLUTION, (int(row),), (column.name,), told)

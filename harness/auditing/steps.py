@@ -26,11 +26,20 @@ def find_step(values: Floats) -> float:
     Looked for among decimal fractions, as meters and tables have them, binary ones, as some counters do, and between
     neighbours, for steps that a conversion of units made odd. 0 for no values but 0.
     """
-    distinct = np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
+    distinct, exact = _distinct(values), written_step(values)
+    return max(exact, _step_between(distinct, exact)) if len(distinct) > _SIZE else exact
+
+
+def written_step(values: Floats) -> float:
+    """Return the same of decimal and binary fractions only: exact, where `find_step` may give twice the step."""
+    distinct = _distinct(values)
     if not len(distinct):
         return 0.0
-    exact = max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
-    return max(exact, _step_between(distinct, exact)) if len(distinct) > _SIZE else exact
+    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+
+
+def _distinct(values: Floats) -> Floats:
+    return np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
 
 
 def _step_between(distinct: Floats, exact: float) -> float:
