@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_cohorts import CORRUPTIONS, carry_energy, copy_row, make_rows, write_csv, write_store
 
 from harness.auditing.audit import about, audit_source
+from harness.errors import HarnessError
 
+NUMBERS = st.one_of(st.integers(-3, 10**6), st.floats(0, 1), st.floats())
+CELLS = st.one_of(NUMBERS.map(repr), st.sampled_from(["", "nan", "inf", "0", "1,014.5", "5e-324", "1e308"]))
+NAMES = st.sampled_from(["a", "b", ""])
 WRITERS = {"csv": write_csv, "store": write_store}
 
 
@@ -55,6 +63,19 @@ def test_a_copied_row_and_a_carried_energy_are_told_apart(tmp_path):
     found = {f.rows: f.check for f in audit_source(write_csv(tmp_path / "wrong.csv", rows)).findings}
 
     assert ("copied row", "shared reading") == (found[3, 100], found[5, 150])
+
+
+@given(st.lists(st.tuples(NAMES, NAMES, CELLS, CELLS, CELLS), min_size=1, max_size=20))
+def test_any_table_is_audited_or_refused_in_one_line(rows):
+    with Path("any.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("model", "dataset", "accuracy", "energy", "time"), *rows])
+    try:
+        told = audit_source(Path("any.csv")).summary()
+    except HarnessError as error:
+        told = str(error)
+
+    assert told
+    assert "\n" not in told
 
 
 def test_ten_thousand_trials_take_a_few_seconds_at_most(tmp_path):
