@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_cohorts import CORRUPTIONS, carry_energy, copy_row, make_rows, write_csv, write_store
+from made_cohorts import CORRUPTIONS, SCORES, carry_energy, copy_row, make_rows, write_csv, write_store
 
 from harness.auditing.audit import about, audit_source
 from harness.errors import HarnessError
@@ -76,6 +76,16 @@ def test_any_table_is_audited_or_refused_in_one_line(rows):
 
     assert told
     assert "\n" not in told
+
+
+def test_metrics_copied_within_rows_that_share_an_energy_are_told_too(tmp_path):
+    draw = np.random.default_rng(1)
+    rows = make_rows(draw)
+    rows[7] |= {name: rows[3][name] for name in (*SCORES, "energy")}
+    carry_energy(rows, 100, 3, draw)
+    found = {(f.check, f.rows) for f in audit_source(write_csv(tmp_path / "wrong.csv", rows)).findings}
+
+    assert {("shared reading", (3, 7, 100)), ("shared metrics", (3, 7))} <= found
 
 
 def test_ten_thousand_trials_take_a_few_seconds_at_most(tmp_path):

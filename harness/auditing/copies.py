@@ -24,10 +24,11 @@ def find_copies(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
         for rows in shared_values(column.values, limits.coincidences):
             shared.setdefault(rows, []).append(column.name)
     alike = set(shared_scores(scores, len(evidence.rows), limits.coincidences))
-    for rows, names in shared.items():
-        yield _finding(rows, names, costs, scores)
+    found = [_finding(rows, names, costs, scores) for rows, names in shared.items()]
+    yield from found
+    copied = [set(finding.rows) for finding in found if finding.check == ROW]
     for rows in alike:
-        if not any(set(rows) <= set(known) for known in shared):
+        if not any(set(rows) <= known for known in copied):
             told = f"all {len(scores)} metrics are the same to the last digit: a copy, or one network under two names"
             yield Finding(METRICS, rows, tuple(column.name for column in scores), told)
 
