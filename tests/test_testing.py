@@ -71,7 +71,7 @@ def test_fakes_train_to_something_learned() -> None:
     losses = [training.epoch()[0] for _ in range(setting.epochs)]
 
     assert losses[-1] < losses[0]
-    assert 1 == training.accuracy(training.test_split)
+    assert 1 == training.accuracy(training.outputs(training.test_split), training.test_split)
 
 
 def test_fakes_are_a_plugin() -> None:

@@ -47,6 +47,7 @@ def command(
     readings keep where they come from, in which unit they were, and whether they were estimated. What is in the store
     already stays as it is.
     """
+    from harness.auditing.announce import announce
     from harness.sources.importing import Wanted, import_file
     from harness.sources.table import Query
 
@@ -56,3 +57,5 @@ def command(
     told += f", {done.known} were there already" if done.known else ""
     told += f", {done.left_out} rows left out" if done.left_out else ""
     click.echo(told, err=True)
+    if done.added:
+        announce(store)

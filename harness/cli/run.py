@@ -135,11 +135,14 @@ def command(
         _print_plan(study, plugins, format, output)
         return
 
+    from harness.auditing.announce import announce
     from harness.progress import Progress
     from harness.runner import run_study
 
     result = run_study(study, plugins, Progress())
-    _print_ranking(study, [trial.key for trial in result.trials], budgets, reducer, format, output)
+    keys = [trial.key for trial in result.trials]
+    _print_ranking(study, keys, budgets, reducer, format, output)
+    announce(study.store, keys)
     ctx.exit(result.exit_code)
 
 
