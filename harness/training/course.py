@@ -66,6 +66,7 @@ def _facts(training: Training, setting: Setting) -> dict[str, Any]:
         "last_batch": "merged with the one before" if lone else "kept",
         "data_on": training.place,
         "keeps_freed_memory": training.keeps_freed_memory,
+        "depthwise_in_fp32": training.depthwise_in_fp32,
         **_cuda_facts(setting),
     }
 

@@ -15,6 +15,7 @@ from harness.records import Trial
 from harness.specs import DatasetSpec, ModelSpec, Splits
 from harness.training.adam import make_adam
 from harness.training.allocator import give_back_freed_memory, keep_freed_memory
+from harness.training.depthwise import keep_depthwise_in_fp32
 from harness.training.device_data import DeviceSplit, place_splits
 from harness.training.drawing import batches, drawn, splits_digest
 
@@ -49,9 +50,12 @@ class Training:
     def load(self) -> None:
         """Bring model and data to the device and make the optimiser; the data on the host is let go."""
         assert self._splits is not None
+        self.depthwise_in_fp32 = 0
         self.keeps_freed_memory = self._device.type == "cpu" and keep_freed_memory()
         self.model.to(memory_format=torch.channels_last)
         self.model.to(self._device)
+        if self._device.type == "cpu" and self._setting.precision == "bf16":
+            self.depthwise_in_fp32 = keep_depthwise_in_fp32(self.model)
         self._network = torch.compile(self.model) if self._setting.compile else self.model
         self._optimizer = make_adam(self.model.parameters(), self._setting)
         # Small gradients vanish in fp16: the loss is scaled up for them. Passes all else through as it is.
