@@ -140,7 +140,8 @@ def plan_trials(study: Study, registry: Registry, device: str) -> list[Trial]:
 
     models = [name for pattern in study.models for name in registry.match_models(pattern)]
     wanted = product(dict.fromkeys(study.datasets), dict.fromkeys(models), dict.fromkeys(study.seeds))
-    return [_trial(study, registry, device, *names) for names in wanted]
+    trials = (_trial(study, registry, device, *names) for names in wanted)
+    return list({trial.key: trial for trial in trials}.values())  # two spellings may be one dataset
 
 
 def _trial(study: Study, registry: Registry, device: str, dataset: str, model: str, seed: int) -> Trial:

@@ -95,11 +95,16 @@ class TimmModel:
 
     def _fixed_size(self) -> int | None:
         """Return the only image size that the model takes as it is, None where it takes several."""
-        from timm.models import get_pretrained_cfg, is_model, list_models
+        from timm.models import get_pretrained_cfg, is_model, list_models, list_pretrained
 
         if not is_model(self.name):
             raise unknown("timm model", self.name, list_models(), "`timm.list_models()` names them all")
-        published = get_pretrained_cfg(self.name)
+        try:
+            published = get_pretrained_cfg(self.name)
+        except RuntimeError as error:  # of a tag that timm does not have
+            architecture, _, tag = self.name.partition(".")
+            known = [name.partition(".")[2] for name in list_pretrained(f"{architecture}.*")]
+            raise unknown(f"weights tag of {architecture!r}", tag, known) from error
         return published.input_size[-1] if published is not None and published.fixed_input_size else None
 
 

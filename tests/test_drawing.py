@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.specs import Split
-from harness.training.drawing import drawn
+from harness.training.drawing import drawn, drawn_count
 
 
 def split_of(labels: np.ndarray) -> Split:
@@ -44,3 +44,8 @@ def test_class_that_is_too_small_to_be_drawn_by_its_share_is_one_clear_line() ->
 
     with pytest.raises(HarnessError, match="--stratified cannot draw 5 of 10 training images.*leave --stratified out"):
         drawn(split, 0.5, 1, stratified=True)
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.29, 29), (0.57, 57), (0.58, 58), (0.001, 1), (1.0, 100)])
+def test_a_fraction_is_taken_as_it_is_written(fraction: float, expected: int) -> None:
+    assert expected == drawn_count(100, fraction)

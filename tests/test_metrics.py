@@ -65,3 +65,11 @@ def test_outputs_that_are_not_finite_leave_auroc_missing() -> None:
     outputs[0, 0] = np.nan
 
     assert {"auroc": "the model's outputs are not finite"} == classification_metrics(outputs, LABELS, 3).undefined
+
+
+def test_sure_outputs_are_told_apart_though_their_shares_are_all_one() -> None:
+    outputs = np.array([[60.0, 0, -9], [50, 0, -9], [45, 0, -9], [40, 0, -9], [0, -1, 9]])
+    found = classification_metrics(outputs, np.array([0, 0, 1, 1, 2]), 3)
+
+    by_hand = [1.0, 2 / 3, 1.0]  # of class 1 the ranks are those of 0 against its best rival
+    assert found.values["auroc"] == pytest.approx(float(np.mean(by_hand)))

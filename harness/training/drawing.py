@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def drawn_count(count: int, fraction: float) -> int:
+    """Return how many of *count* images a *fraction* is, rounded down, at least one: of 0.29 as it is written."""
+    return max(1, math.floor(Fraction(str(fraction)) * count))
+
+
 def drawn(split: Split, fraction: float, seed: int, *, stratified: bool = False) -> Split:
     """Return the *fraction* of *split* that *seed* draws, at least one image, in stored order.
 
@@ -25,7 +32,7 @@ def drawn(split: Split, fraction: float, seed: int, *, stratified: bool = False)
     if fraction == 1:
         return split
 
-    size = max(1, int(fraction * len(split.labels)))
+    size = drawn_count(len(split.labels), fraction)
     draw = _stratified if stratified else _any
     chosen = np.sort(draw(split.labels, size, seed))
     return Split(split.images[chosen], split.labels[chosen])

@@ -26,7 +26,8 @@ def classification_metrics(outputs: NDArray[np.float64], labels: NDArray[np.int6
     sigmoid or softmax, against *labels* `int64 [N]`.
 
     Balanced accuracy is the mean recall of the classes that *labels* hold. Macro F1 is over the classes that are held
-    or guessed. AUROC is the macro mean of each class against the rest, undefined where a class has no image.
+    or guessed. AUROC is the macro mean of each class against the rest, by the order of its softmax share; undefined
+    where a class has no image.
     """
     from sklearn.metrics import accuracy_score, f1_score, recall_score
 
@@ -55,12 +56,13 @@ def _no_auroc(outputs: NDArray[np.float64], labels: NDArray[np.int64], num_class
 
 
 def _auroc(outputs: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    from scipy.special import softmax
+    import numpy as np
+    from scipy.special import logsumexp
     from sklearn.metrics import roc_auc_score
 
     if outputs.shape[1] == 1:
         return float(roc_auc_score(labels, outputs[:, 0]))
-    shares = softmax(outputs, axis=1)
-    # Of two classes, scikit-learn wants one column.
-    scores = shares[:, 1] if outputs.shape[1] == 2 else shares
-    return float(roc_auc_score(labels, scores, multi_class="ovr", average="macro"))
+    # The logit of a class's softmax share: of the same order, but sure outputs do not all become 1.
+    classes = range(outputs.shape[1])
+    margins = [outputs[:, k] - logsumexp(np.delete(outputs, k, axis=1), axis=1) for k in classes]
+    return float(np.mean([roc_auc_score(labels == k, margins[k]) for k in classes]))

@@ -17,6 +17,7 @@ from harness.image_sizes import refusal
 from harness.plugins_loader import PluginChoice
 from harness.records import Setting
 from harness.specs import DatasetSpec, ModelSpec
+from harness.training.drawing import drawn_count
 from harness.workers.worker import Send, loaded_plugins
 
 # The sides [pixels] of images that datasets are published in and models are trained on.
@@ -58,7 +59,7 @@ def smallest_batch(dataset: DatasetSpec, setting: Setting) -> int:
 
     A last batch of one joins the one before it, so that only a batch size or a training set of one leads to it.
     """
-    images = 2 if dataset.splits is None else int(setting.train_fraction * dataset.splits[0])
+    images = 2 if dataset.splits is None else drawn_count(dataset.splits[0], setting.train_fraction)
     return 1 if setting.batch_size == 1 or images <= 1 else 2
 
 

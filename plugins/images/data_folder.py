@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+
+def own_path(name: str, prefix: str) -> Path:
+    """Return the path that *name* gives after its *prefix*; `~/f`, `f/` and `./f` are written in one way."""
+    return Path(os.path.normpath(Path(name.removeprefix(prefix)).expanduser()))
 
 
 def data_folder(root: Path | None) -> Path:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
+from harness.plugins.images.data_folder import own_path
 from harness.plugins.images.image_file import channels_of, read_image
 from harness.plugins.images.image_folder import ImageFile, ImageFolder, read_folder
 from harness.plugins.images.image_resizing import check_room, empty_images, for_each, resized_image
@@ -135,10 +136,10 @@ def harness_resolve_dataset(name: str) -> DatasetSpec | None:
     if importlib.util.find_spec("PIL") is None:
         raise HarnessError(f"dataset {name!r} needs pillow: pip install 'pepr-harness[vision]'")
 
-    dataset = FolderDataset(Path(name.removeprefix(PREFIX)).expanduser())
+    dataset = FolderDataset(own_path(name, PREFIX))
     contents = dataset.contents()
     return DatasetSpec(
-        name=name,
+        name=f"{PREFIX}{dataset.path}",
         load=dataset.load,
         num_classes=len(contents.classes),
         in_chans=dataset.channels(),

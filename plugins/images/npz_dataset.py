@@ -11,6 +11,7 @@ from attrs import frozen
 
 from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
+from harness.plugins.images.data_folder import own_path
 from harness.plugins.images.labelled_images import SPLITS, check_memory, each_split, splits_of
 from harness.plugins.images.npz_file import Expected, Header, read_headers, read_npz
 from harness.specs import DatasetFiles, DatasetSpec, Finding, Splits
@@ -148,10 +149,10 @@ def harness_resolve_dataset(name: str) -> DatasetSpec | None:
     if name == PREFIX:
         raise HarnessError("'npz:' names no file; write npz:PATH, such as npz:images.npz")
 
-    dataset = NpzDataset(Path(name.removeprefix(PREFIX)).expanduser())
+    dataset = NpzDataset(own_path(name, PREFIX))
     contents = dataset.contents()
     return DatasetSpec(
-        name=name,
+        name=f"{PREFIX}{dataset.path}",
         load=dataset.load,
         num_classes=contents.classes,
         in_chans=contents.channels,

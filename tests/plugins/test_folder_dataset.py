@@ -13,6 +13,7 @@ from image_folders import made_up_image, save, write_classes, write_splits
 from harness.errors import HarnessError
 from harness.plugins_loader import PluginChoice, load_plugins
 from harness.specs import DatasetSpec
+from harness.study import Study, plan_trials
 
 
 def dataset(name: str = "folder:own") -> DatasetSpec:
@@ -137,3 +138,12 @@ def test_verify_tells_how_many_images_there_are_or_what_is_wrong() -> None:
 def test_folder_without_a_name_is_told() -> None:
     with pytest.raises(HarnessError, match="'folder:' names no folder; write folder:PATH"):
         dataset("folder:")
+
+
+def test_one_folder_is_one_trial_however_it_is_written() -> None:
+    write_classes()
+    datasets = ("folder:own", "folder:./own", "folder:own/")
+    registry = load_plugins(PluginChoice(autoload=False)).registry
+
+    (trial,) = plan_trials(Study(("timm:resnet18",), datasets, weights="scratch"), registry, "cpu")
+    assert "folder:own" == trial.dataset

@@ -119,3 +119,8 @@ def test_models_are_listed_without_torch_and_numpy() -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert set(SPECS) <= {line.partition(",")[0] for line in done.stdout.splitlines()}
+
+
+def test_weights_tag_that_timm_does_not_have_is_told_with_those_it_has() -> None:
+    with pytest.raises(HarnessError, match=r"unknown weights tag of 'resnet18d' 'nope'.*ra2_in1k"):
+        TimmModel("resnet18d.nope")(10, 3, 32, None)
