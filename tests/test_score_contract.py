@@ -30,6 +30,10 @@ class TestFormula(ScoreContract):
     reducer = FormulaScore("edp", lambda energy, time: energy * time, unit="J s", smaller_is_better=True)
 
 
+class TestFormulaOfPerformanceAlone(ScoreContract):
+    reducer = FormulaScore("error", lambda performance: 1 - performance, smaller_is_better=True)
+
+
 class TestPeprInOtherUnits(ScoreContract):
     reducer = staticmethod(lambda frame, resources: score_table(frame, resources, normalization="max"))
 

@@ -33,7 +33,7 @@ def new(name: str, kind: str, output: Path | None) -> None:
     It holds code to change, tests that keep it to its contract, a README and a workflow for GitHub Actions; it installs
     and passes its tests as it is. Nothing that is there already is overwritten.
     """
-    check_name(name)
+    check_name(name, kind)
     _refuse_taken(name, kind)
     folder = output or Path(f"harness-{name}")
     write_package(folder, package_files(name, kind))

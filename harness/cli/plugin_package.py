@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -11,6 +12,7 @@ from string import Template
 from attrs import frozen
 
 from harness.errors import HarnessError
+from harness.meter import RESOURCE_UNITS
 
 # The distribution, folder and module of a plugin are named after it with this in front.
 _PREFIX = "harness"
@@ -57,8 +59,8 @@ KINDS = {
 }
 
 
-def check_name(name: str) -> None:
-    """Raise HarnessError unless *name* can be that of a plugin, a distribution and, in parts, a module."""
+def check_name(name: str, kind: str) -> None:
+    """Raise HarnessError unless *name* can be that of a plugin of this *kind*, a distribution and a module."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise HarnessError(
             f"a plugin's name has lower-case letters, digits and single hyphens, begins with a letter and is at most "
@@ -66,6 +68,20 @@ def check_name(name: str) -> None:
         )
     if name.partition("-")[0] == _PREFIX:
         raise HarnessError(f"leave out {_PREFIX!r} from {name!r}: the package is called {_PREFIX}-NAME anyway")
+    if name.replace("-", "_") in _reserved(kind):
+        raise HarnessError(f"{name!r} means something else where a {kind} is named; choose another name")
+
+
+def _reserved(kind: str) -> Collection[str]:
+    """Return the names that a template's thing cannot bear: a meter's is a resource too, a score's a column."""
+    if kind == "meter":
+        return {"auto", *RESOURCE_UNITS}
+    if kind != "score":
+        return ()
+
+    from harness.scoring.score import COLUMNS
+
+    return {"performance", *COLUMNS}
 
 
 def package_files(name: str, kind: str) -> dict[str, str]:
