@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parent.parent / "harness"
-JUDGING = ("harness.scoring", "harness.sources", "harness.pepr")
-WINGS = ("cli", "measuring", "workers", "store", "scoring", "sources", "testing", "training", "weights")
+JUDGING = ("harness.comparing", "harness.scoring", "harness.sources", "harness.pepr")
+WINGS = ("cli", "comparing", "measuring", "workers", "store", "scoring", "sources", "testing", "training", "weights")
 RUNNING = ("harness.workers", "harness.runner", "harness.training", "harness.study")
 BELOW = tuple(CORE / name for name in ("meter.py", "records.py", "errors.py"))
 
@@ -30,7 +30,9 @@ def test_running_and_the_store_know_nothing_of_judging(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(JUDGING)]
 
 
-@pytest.mark.parametrize("file", files_of("scoring", "sources"), ids=lambda file: f"{file.parent.name}/{file.name}")
+@pytest.mark.parametrize(
+    "file", files_of("comparing", "scoring", "sources"), ids=lambda file: f"{file.parent.name}/{file.name}"
+)
 def test_judging_knows_nothing_of_running(file: Path) -> None:
     assert [] == [name for name in imports(file) if name.startswith(RUNNING)]
 

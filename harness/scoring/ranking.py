@@ -95,8 +95,8 @@ def read_request(source: Path, request: Request) -> Table:
 
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:
     """Return the score of *table*; errors as `rank`."""
-    weights, alone = _weights(table, request, strict)
-    bounds = None if request.bounds is None else _given_bounds(request.bounds, request)
+    weights, alone = chosen_weights(table, request, strict)
+    bounds = None if request.bounds is None else given_bounds(request.bounds, request)
     reducer = request.reducer or score_table
     score = reducer(
         _with_missing(table, weights),
@@ -176,7 +176,8 @@ def bounds_lines(score: Score) -> list[str]:
     return lines
 
 
-def _given_bounds(path: Path, request: Request) -> Bounds:
+def given_bounds(path: Path, request: Request) -> Bounds:
+    """Return the bounds in the file *path*. Raises HarnessError where they are not such as *request* asks for."""
     bounds = read_bounds(path)
     if request.normalization not in (None, bounds.normalization):
         told = f"the bounds in {str(path)!r} are {bounds.normalization}"
@@ -187,8 +188,11 @@ def _given_bounds(path: Path, request: Request) -> Bounds:
     return bounds
 
 
-def _weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
-    """The weight of each resource, and the resources that are scored alone, by letter."""
+def chosen_weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the weight of each resource, and the resources that are scored alone, by letter.
+
+    Raises HarnessError for a resource that *table* has not, and with *strict* where it is complete in none.
+    """
     shown = _resolved(table, dict.fromkeys(request.also, 0.0))
     if request.reducer is not None and request.reducer.resources is not None:
         own = dict.fromkeys(request.reducer.resources, 1.0)

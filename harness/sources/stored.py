@@ -20,7 +20,7 @@ from harness.store.reading import open_reader
 Row = dict[str, Any]
 SETTING = tuple(field.name for field in attrs.fields(Setting))
 _COHORT = ("dataset", "task", *SETTING)
-_CARRIED = ("model", *_COHORT, "weights_tag", "seed", "origin", "start_method", "study", "trial")
+_CARRIED = ("model", *_COHORT, "weights_tag", "seed", "origin", "start_method", "study", "trial", "facts", "metrics")
 _READING = tuple(field.name for field in attrs.fields(Reading))
 _MISSING = tuple(field.name for field in attrs.fields(Missing))
 

@@ -152,7 +152,7 @@ def _table(path: Path, header: Sequence[str], read: _Read, query: Query) -> Tabl
     frame = _frame(path, raw, chosen, groups, optional, resources, query.performance_range or layout.performance_range)
     frame = _beside(frame, raw, bars, query.columns)
     units = {name: unit_of(name, layout) for name in resources} | checked_units(query.units)
-    table = Table(frame, tuple(resources), units, layout.letters, {}, _repeats(frame))
+    table = Table(frame, tuple(resources), units, layout.letters, {}, () if query.apart else _repeats(frame))
     return _with_carbon(table, layout, query) if query.recomputes_carbon else table
 
 
