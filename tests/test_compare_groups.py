@@ -124,6 +124,30 @@ def test_of_one_model_the_seeds_are_compared(tmp_path, compare):
     assert (4, "seeds", 4) == (row["a"]["n"], row["observations"], row["pairs"])
 
 
+@pytest.mark.parametrize("kind", ["store", "table"])
+def test_two_models_pair_by_their_seeds(tmp_path, compare, kind):
+    runs = [
+        (model, seed, 0.5 + seed / 100 + at / 10 + at * seed / 900)
+        for at, model in enumerate("mn")
+        for seed in range(4)
+    ]
+    if kind == "store":
+        ended = [finished(trial(model, seed=seed), value, reading("energy", 1.0 + seed)) for model, seed, value in runs]
+        source, group = make_store(tmp_path / "s.sqlite", ended), "digits"
+    else:
+        source, group = tmp_path / "t.csv", "all"
+        source.write_text("model,seed,accuracy,energy\n" + "".join(f"{m},{s},{v},{1 + s}\n" for m, s, v in runs))
+    row = compare(source, "--by", "model")[group, "performance"]
+
+    assert ("paired", 4, "seeds") == (row["test"], row["pairs"], row["observations"])
+
+
+def test_models_that_no_plugin_registers_have_no_tag(tmp_path, refused):
+    told = refused(write(tmp_path, "aabb", [0.5] * 4, [1, 2, 3, 5]), "--by", "tag:small")
+
+    assert "no model here is registered, so 'tag:small' is not known" in told
+
+
 def test_a_mean_over_datasets_leaves_out_models_that_lack_one(tmp_path, capsys):
     ended = [
         finished(trial(model, dataset, train_fraction=part), 0.5 + part / 10 + at, reading("energy", 5 + part + at))

@@ -70,6 +70,8 @@ def read_sides(source: Path, request: Request, question: Question, registry: Reg
     else:
         values = table.frame[carried(by)].tolist()
     _check_tag(by, registry)
+    if of_models and all(value is None for value in values):
+        raise HarnessError(f"no model here is registered, so {by!r} is not known; `harness list models` has names")
     return _split(table, question, values)
 
 
@@ -105,6 +107,9 @@ def _split(table: Table, question: Question, values: Sequence[Any]) -> Sides:
     lost = sum(not text for text in told)
     warning = f"{lost} of {len(told)} rows have no {question.by} and are left out"
     frame = table.frame[kept].reset_index(drop=True)
+    if frame["model"].tolist() == [text for text, keep in zip(map(str, values), kept, strict=True) if keep]:
+        # Models are compared: what pairs is then their seeds, whatever their names.
+        frame = frame.assign(model="") if len(set(frame["model"])) == len(names) else frame
     gaps = {
         name: [why for why, keep in zip(reasons, kept, strict=True) if keep] for name, reasons in table.gaps.items()
     }
