@@ -48,17 +48,20 @@ def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     tested = row["tests"].get(row["test"] or "", {})
-    low, high = row["difference_low"], row["difference_high"]
+    # Bytes as MiB; files keep bytes.
+    unit, size = ("MiB", 2.0**20) if row["unit"] == "B" else (row["unit"], 1.0)
+    numbers = (row["a"]["mean"], row["b"]["mean"], *[row[f"difference{end}"] for end in ("", "_low", "_high")])
+    a, b, difference, low, high = [None if number is None else number / size for number in numbers]
     statistic = tested.get("statistic")
     sizes = f"{row['a']['n']}, {row['b']['n']} {row['observations']}"
     return {
         "group": row["group"],
-        "measure": f"{row['measure']} [{row['unit']}]" if row["unit"] else row["measure"],
+        "measure": f"{row['measure']} [{unit}]" if unit else row["measure"],
         "n": sizes,
-        "A": row["a"]["mean"],
-        "B": row["b"]["mean"],
-        "A - B": row["difference"],
-        "95 % interval": None if low is None else f"{low:.4g} to {high:.4g}",
+        "A": a,
+        "B": b,
+        "A - B": difference,
+        "95 % interval": None if low is None or high is None else f"{low:.4g} to {high:.4g}",
         "test": row["test"],
         "statistic": None if statistic is None else f"{_STATISTICS.get(row['test'], 't')} = {statistic:.4g}",
         "p": row["p"],

@@ -33,6 +33,8 @@ from harness.sources.table import Table, carried
 # harness.compare-groups/1: the first.
 SCHEMA = "harness.compare-groups/1"
 AUTO = "auto"
+# How many models a warning names.
+_NAMED = 5
 
 
 @frozen(eq=False)
@@ -69,7 +71,9 @@ def compare_groups(
             continue
         layout = lay_out(sides, question.over, lines)
         if layout.left_out:
-            warnings.append(f"left out, not being in all that is averaged over: {', '.join(layout.left_out[:5])}")
+            named, more = layout.left_out[:_NAMED], len(layout.left_out) - _NAMED
+            told = [*named, f"{more} more"] if more > 0 else named
+            warnings.append(f"left out, not being in all that is averaged over: {', '.join(told)}")
         for measure in measures:
             about = {"group": str(group) or "all", "measure": measure.name, "unit": measure.unit}
             samples = samples_of(layout, sides.side, measure.values)
