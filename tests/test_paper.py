@@ -11,6 +11,9 @@ import pandas
 import pytest
 
 from harness.__main__ import main
+from harness.comparing.groups import compare_groups
+from harness.comparing.sides import Question
+from harness.plugins_loader import PluginChoice, load_plugins
 from harness.scoring.ranking import Request, score_source
 from harness.sources.source import read_source
 from harness.sources.table import Query
@@ -92,6 +95,42 @@ def test_fronts_are_those_that_no_model_beats():
         points = zip(cost, gained, strict=True)
         beaten = [bool(((cost <= c) & (gained >= p) & ((cost < c) | (gained > p))).any()) for c, p in points]
         assert table.loc[group].loc[rows["model"], "pareto"].tolist() == [not value for value in beaten]
+
+
+def compared(question):
+    """The rows of a comparison of the published results, by group and measure."""
+    registry = load_plugins(PluginChoice()).registry
+    rows = compare_groups(RESULTS, Request(weights={"E": 1}), question, registry).rows
+    return {(row["group"], row["measure"]): row for row in rows}
+
+
+@needs(RESULTS)
+def test_pretraining_helps_on_derma():
+    row = compared(Question("dataset", ("derma_pt", "derma")))["all", "performance"]
+
+    assert row["tests"]["student"]["statistic"] == pytest.approx(12.94, abs=0.005)
+    assert row["tests"]["welch"]["statistic"] == pytest.approx(12.94, abs=0.005)
+    assert row["p_holm"] < 0.001
+
+
+@needs(RESULTS)
+def test_all_training_images_beat_a_tenth_on_average_over_the_datasets():
+    whole, tenth = "derma_pt,lidc,pneumonia", "derma_small,lidc_small,pneumonia_small"
+    row = compared(Question("dataset", (whole, tenth)))["all", "performance"]
+
+    assert row["tests"]["student"]["statistic"] == pytest.approx(13.45, abs=0.005)
+
+
+@needs(RESULTS)
+@pytest.mark.parametrize("question", [Question("tag:small"), Question("num_param", cut="median")], ids=["tag", "cut"])
+def test_small_models_score_higher_per_joule_and_no_worse(question):
+    rows = compared(question)
+
+    for group, t in {"derma_pt": 6.4, "lidc": 6.1, "pneumonia": 9.4}.items():
+        small, accuracy = rows[group, "PePR-E"], rows[group, "performance"]
+        assert small["tests"]["student"]["statistic"] == pytest.approx(t, abs=0.05)
+        assert small["p"] < 0.001
+        assert abs(accuracy["tests"]["student"]["statistic"]) < 0.7
 
 
 @needs(RESULTS)

@@ -20,6 +20,7 @@ COMMANDS = {
     "measure": "Meter any command.",
     "score": "PePR of a store or a table of readings.",
     "select": "The best models that fit a budget.",
+    "compare": "Groups of models, or two runs, side by side; a gate for CI.",
     "audit": "Readings and metrics that cannot be right.",
     "import": "Put others' results into a store.",
     "data": "Whether datasets' files are there and right, and making them.",

@@ -43,16 +43,23 @@ Examples:
     metavar="[COLUMNS]",
     help="Score along the epochs of a store, or the columns FIRST..LAST of a table.",
 )
+@click.option(
+    "--stability",
+    is_flag=True,
+    help="The chance that each model is the best, and beats the next: seeds and error bars drawn anew.",
+)
 @score_option
 @plugin_options
 @output_options
-def command(source: Path, pareto: bool, curve: str | None, format: str, output: Path | None, **options: Any) -> None:
+def command(
+    source: Path, pareto: bool, curve: str | None, stability: bool, format: str, output: Path | None, **options: Any
+) -> None:
     """Score SOURCE: what each model achieves per unit of resource (PePR).
 
     SOURCE is a store, a CSV or a Parquet file. Without --resource, each of the letters E, C, D, M, T that every row
     has readings for is scored on its own, and PePR-E, else PePR-T, ranks the rows.
     """
-    request = score_request(options, pareto=pareto, reducer=_reducer(options))
+    request = score_request(options, pareto=pareto, stability=stability, reducer=_reducer(options))
     if curve is not None:
         return _score_curves(source, curve, request, format, output)
 
@@ -74,6 +81,7 @@ def _score_curves(source: Path, curve: str, request: Request, format: str, outpu
 
     for option, given in (
         ("--pareto", request.pareto),
+        ("--stability", request.stability),
         ("--score", request.reducer),
         ("--bounds", request.bounds),
         ("--normalize", request.normalization),

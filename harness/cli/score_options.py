@@ -46,7 +46,9 @@ def chosen_reducer(name: str, plugins: Plugins) -> Reducer:
     return Reducer(name, plugins.describe(plugins.registry.scores.entries[name].plugin), function)
 
 
-def score_request(options: Mapping[str, Any], *, pareto: bool = False, reducer: Reducer | None = None) -> Request:
+def score_request(
+    options: Mapping[str, Any], *, pareto: bool = False, stability: bool = False, reducer: Reducer | None = None
+) -> Request:
     """Return the request that the *options* of `source_options` make. Raises HarnessError for a wrong value."""
     from harness.scoring.ranking import Request
     from harness.sources.table import Query
@@ -69,6 +71,7 @@ def score_request(options: Mapping[str, Any], *, pareto: bool = False, reducer: 
         normalization=options["normalize"],
         bounds=options["bounds"],
         pareto=pareto,
+        stability=stability,
         reducer=reducer,
     )
 

@@ -39,13 +39,14 @@ class Request:
     pareto: bool = False
     also: tuple[str, ...] = ()
     reducer: Reducer | None = None
+    stability: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Raise HarnessError for an option that the score has no use for."""
         if self.reducer is None:
             return
         given = {"alpha": self.alpha != 1, "normalization": self.normalization, "bounds": self.bounds}
-        given |= {"pareto": self.pareto}
+        given |= {"pareto": self.pareto, "stability": self.stability}
         for option, value in given.items():
             if value and not self.reducer.takes(option):
                 name = "normalize" if option == "normalization" else option
@@ -94,8 +95,8 @@ def read_request(source: Path, request: Request) -> Table:
 
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:
     """Return the score of *table*; errors as `rank`."""
-    weights, alone = _weights(table, request, strict)
-    bounds = None if request.bounds is None else _given_bounds(request.bounds, request)
+    weights, alone = chosen_weights(table, request, strict)
+    bounds = None if request.bounds is None else given_bounds(request.bounds, request)
     reducer = request.reducer or score_table
     score = reducer(
         _with_missing(table, weights),
@@ -108,6 +109,7 @@ def score_request(table: Table, request: Request, *, strict: bool = True) -> Sco
         phase=request.query.phase,
         alone=alone,
         pareto=request.pareto,
+        stability=request.stability,
     )
     if strict and score.table[score.name].isna().all():
         raise HarnessError(f"no row can be scored; the first: {score.table['model'][0]}: {score.table['reason'][0]}")
@@ -129,7 +131,7 @@ def write_score(score: Score, format: str, output: Path | None) -> None:
         return write_table(score.flat_rows, score.columns, format, output)
 
     print_table(shown_rows(score), shown_columns(score))
-    for line in bounds_lines(score):
+    for line in [*bounds_lines(score), *([score.stability.told()] if score.stability else [])]:
         print(line)
     return None
 
@@ -150,6 +152,7 @@ def shown_columns(score: Score) -> list[str]:
     columns += ["performance", *[_title(score, name) for name in score.weights]]
     columns += [f"PePR-{letter}" for letter in score.alone] or [_score_title(score)]
     columns += ["95 % interval", "seeds"] if (table["seeds"] > 1).any() else []
+    columns += ["first in", "beats next"] if score.stability else []
     columns += ["front"] if "pareto" in table else []
     return columns + (["reason"] if table["reason"].notna().any() else [])
 
@@ -173,7 +176,8 @@ def bounds_lines(score: Score) -> list[str]:
     return lines
 
 
-def _given_bounds(path: Path, request: Request) -> Bounds:
+def given_bounds(path: Path, request: Request) -> Bounds:
+    """Return the bounds in the file *path*. Raises HarnessError where they are not such as *request* asks for."""
     bounds = read_bounds(path)
     if request.normalization not in (None, bounds.normalization):
         told = f"the bounds in {str(path)!r} are {bounds.normalization}"
@@ -184,8 +188,11 @@ def _given_bounds(path: Path, request: Request) -> Bounds:
     return bounds
 
 
-def _weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
-    """The weight of each resource, and the resources that are scored alone, by letter."""
+def chosen_weights(table: Table, request: Request, strict: bool) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the weight of each resource, and the resources that are scored alone, by letter.
+
+    Raises HarnessError for a resource that *table* has not, and with *strict* where it is complete in none.
+    """
     shown = _resolved(table, dict.fromkeys(request.also, 0.0))
     if request.reducer is not None and request.reducer.resources is not None:
         own = dict.fromkeys(request.reducer.resources, 1.0)
@@ -246,11 +253,23 @@ def _shown(score: Score, row: Mapping[str, Any]) -> dict[str, Any]:
         _score_title(score): row[score.name]
     }
     low, high = row[f"{score.name}_low"], row[f"{score.name}_high"]
+    how = {"t": " (t)", "bootstrap": " (bootstrap)"}.get(row.get("interval") or "", "")
+    shown["95 % interval"] = "none: one seed" if row["seeds"] == 1 else None
     if low is not None:
-        shown["95 % interval"] = f"{low:.4f} to {high:.4f}" if score.name == PEPR else f"{low:.4g} to {high:.4g}"
+        ends = f"{low:.4f} to {high:.4f}" if score.name == PEPR else f"{low:.4g} to {high:.4g}"
+        shown["95 % interval"] = ends + how
+    shown["first in"] = _of_hundred(row.get("probability_first"))
+    shown["beats next"] = _of_hundred(row.get("probability_beats_next"))
     if row.get("pareto"):
         shown["front"] = "knee" if row["knee"] else "front"
     return shown
+
+
+def _of_hundred(chance: float | None) -> str | None:
+    """ "71 of 100"; what is neither never nor always is not rounded to it."""
+    if chance is None or chance in (0.0, 1.0):
+        return None if chance is None else f"{chance * 100:.0f} of 100"
+    return "<1 of 100" if chance < 0.005 else ">99 of 100" if chance > 0.995 else f"{chance * 100:.0f} of 100"
 
 
 def _title(score: Score, name: str) -> str:

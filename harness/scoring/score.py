@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from harness.scoring.bounds import Bounds
+from harness.scoring.stability import Stability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ SCHEMA = "harness.score/1"
 PEPR = "pepr"
 NAMED = ("model", "group", "performance")
 _MARKS = ("pareto", "knee")
+_SEEDS = ("interval", "probability_first", "probability_beats_next")
 
 
 def scored_columns(name: str) -> tuple[str, ...]:
@@ -28,7 +30,7 @@ def scored_columns(name: str) -> tuple[str, ...]:
     return (*computed, "reason", "seeds", "performance_low", "performance_high", f"{name}_low", f"{name}_high")
 
 
-COLUMNS = frozenset((*NAMED, *scored_columns(PEPR), *_MARKS, "seed"))
+COLUMNS = frozenset((*NAMED, *scored_columns(PEPR), *_MARKS, *_SEEDS, "seed"))
 
 
 @frozen(eq=False)
@@ -52,6 +54,7 @@ class Score:
     name: str = PEPR
     unit: str | None = None
     smaller_is_better: bool = False
+    stability: Stability | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -76,7 +79,8 @@ class Score:
         if self.bounds is not None:
             about |= {"alpha": self.alpha, "normalize": self.bounds.normalization}
         resources = {name: self._resource(name) for name in self.weights}
-        return about | {"phase": self.phase, "resources": resources, "rows": self.rows}
+        chances = {} if self.stability is None else {"stability": self.stability.document()}
+        return about | {"phase": self.phase, "resources": resources, **chances, "rows": self.rows}
 
     def _resource(self, name: str) -> dict[str, Any]:
         about = {"weight": self.weights[name], "unit": self.units.get(name)}
@@ -96,12 +100,12 @@ class Score:
         row |= {name: record[name] for name in scored_columns(self.name)}
         if self.alone:
             row["scores"] = {letter: record[f"pepr_{letter}"] for letter in self.alone}
-        return row | {name: record[name] for name in _MARKS if name in record}
+        return row | {name: record[name] for name in (*_MARKS, *_SEEDS) if name in record}
 
 
 def _resource_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    normalized = f"{name}_n"
-    return {"value": record[name]} | ({"normalized": record[normalized]} if normalized in record else {})
+    more = {"normalized": f"{name}_n", "low": f"{name}_low", "high": f"{name}_high"}
+    return {"value": record[name]} | {key: record[column] for key, column in more.items() if column in record}
 
 
 def _plain(values: npt.NDArray[np.generic]) -> list[Any]:

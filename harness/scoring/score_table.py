@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, unknown
-from harness.pepr import Floats, combine, normalize, pepr, scale_weights
-from harness.scoring.bounds import Bounds, bounds_of, outside
+from harness.pepr import Floats, combine, pepr, scale_weights
+from harness.scoring.bounds import Bounds, outside
+from harness.scoring.intervals import interval_method
+from harness.scoring.normalizing import chosen_bounds, normalized_costs
 from harness.scoring.pareto import fronts_by_group, knee
 from harness.scoring.score import COLUMNS, PEPR, Score
 from harness.scoring.scored_rows import Columns, Gaps, complete, lost_seeds, numbers, ranked, reasons
 from harness.scoring.seeds import Lines, join_seeds
+from harness.scoring.stability import Cohort, rank_stability
+from harness.sources.table import error_bar
 
 if TYPE_CHECKING:
     import pandas
@@ -32,6 +36,7 @@ def score_table(
     phase: str = "train",
     alone: Mapping[str, str] | None = None,
     pareto: bool = False,
+    stability: bool = False,
 ) -> Score:
     """Return the PePR of each model in each group of *frame*.
 
@@ -55,27 +60,34 @@ def score_table(
     lines = join_seeds(frame, complete(performance, costs, weights))
     columns = _rows(frame, lines, performance, costs)
 
-    used = _bounds(columns, lines, weights, units or {}, normalization, bounds)
-    parts = _normalize(used, costs, columns, lines)
+    used = chosen_bounds(columns, lines, weights, units or {}, normalization, bounds)
+    parts = normalized_costs(used, costs, columns, lines)
     _add_scores(columns, lines, performance, parts, weights, alpha)
     for letter, name in (alone or {}).items():
         columns[f"pepr_{letter}"] = lines.mean_of_all(pepr(performance, parts[name], alpha))
     columns["reason"] = reasons(columns, PEPR, frame, lines, weights, gaps or {}, _why_unscored)
     if pareto:
         _add_front(columns, lines, weights)
+    if (lines.seeds > 1).any():
+        _add_intervals(columns, lines, costs)
+    chances = None
+    if stability:
+        bars = {name: _bars(frame, name) for name in weights}
+        cohort = Cohort(lines, performance, costs, bars, weights, float(alpha), used, bounds is not None)
+        found = rank_stability(cohort, columns[PEPR], columns["performance"], columns["model"])
+        chances, columns["probability_first"], columns["probability_beats_next"] = found
     warnings = lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
     if bounds:
         warnings += outside(
             used, {name: columns[name] for name in weights}, columns["model"], lines.group, lines.groups
         )
-    return Score(
-        ranked(columns, PEPR, lines), weights, units or {}, used, float(alpha), phase, alone or {}, tuple(warnings)
-    )
+    table, told = ranked(columns, PEPR, lines), tuple(warnings)
+    return Score(table, weights, units or {}, used, float(alpha), phase, alone or {}, told, stability=chances)
 
 
 def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
     for name in weights:
-        if name in COLUMNS or (name.endswith("_n") and name[:-2] in weights):
+        if name in COLUMNS or any(name == f"{other}{end}" for other in weights for end in ("_n", "_low", "_high")):
             raise HarnessError(f"a resource cannot be called {name!r}, which is a column of the scores; rename it")
         if name not in frame:
             raise unknown("resource", name, [str(column) for column in frame.columns if column not in COLUMNS])
@@ -108,36 +120,6 @@ def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Map
     return columns
 
 
-def _bounds(
-    columns: Columns,
-    lines: Lines,
-    weights: Mapping[str, float],
-    units: Mapping[str, str | None],
-    normalization: str,
-    given: Bounds | None,
-) -> Bounds:
-    if given is not None:
-        needed = [name for name, weight in weights.items() if weight > 0 or name in given.groups]
-        return given.fit(needed, lines.groups, units)
-
-    # A row that gets no score takes no part in the bounds.
-    cohort = {name: np.where(lines.seeds > 0, columns[name], np.nan) for name in weights}
-    return bounds_of(cohort, lines.group, lines.groups, normalization)
-
-
-def _normalize(used: Bounds, costs: Mapping[str, Floats], columns: Columns, lines: Lines) -> dict[str, Floats]:
-    codes, clip = lines.group[lines.row], used.normalization == "robust"
-    parts = {}
-    for name, values in costs.items():
-        bounds = used.array(name, lines.groups)
-        if (flat := bounds[:, 0] == bounds[:, 1]).any():
-            # Models that cost the same on average have R = 0, however their seeds scatter.
-            average = columns[name][lines.row]
-            values = np.where(flat[codes] & (average == bounds[codes, 0]) & np.isfinite(values), average, values)
-        parts[name] = normalize(values, bounds, codes, clip=clip)
-    return parts
-
-
 def _add_scores(
     columns: Columns,
     lines: Lines,
@@ -152,6 +134,19 @@ def _add_scores(
         columns[f"{name}_n"] = lines.mean(values)
     columns["R"], columns["pepr"] = lines.mean(cost), lines.mean_of_all(scores)
     columns["pepr_low"], columns["pepr_high"] = lines.interval(scores, columns["pepr"])
+
+
+def _add_intervals(columns: Columns, lines: Lines, costs: Mapping[str, Floats]) -> None:
+    """Add the intervals of the resources, and how those of each row were made."""
+    for name, values in costs.items():
+        columns[f"{name}_low"], columns[f"{name}_high"] = lines.interval(values, columns[name])
+    columns["interval"] = np.array([interval_method(int(seeds)) for seeds in lines.seeds], dtype=object)
+
+
+def _bars(frame: pandas.DataFrame, name: str) -> Floats:
+    """Half the width of each line's error bar; 0 where none is known: then the reading is drawn as it is."""
+    bar = numbers(frame, error_bar(name)) if error_bar(name) in frame else np.zeros(len(frame))
+    return np.where(np.isfinite(bar), bar, 0.0)
 
 
 def _why_unscored(columns: Columns, row: int) -> str:

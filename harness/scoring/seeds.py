@@ -9,11 +9,10 @@ import numpy.typing as npt
 from attrs import frozen
 
 from harness.pepr import Codes, Floats, group_codes
+from harness.scoring.intervals import mean_intervals
 
 if TYPE_CHECKING:
     import pandas
-
-CONFIDENCE = 0.95
 
 
 @frozen(eq=False)
@@ -54,17 +53,8 @@ class Lines:
         return np.where(lost | (self.seeds == 0), np.nan, self.mean(scores))
 
     def interval(self, values: Floats, mean: Floats) -> tuple[Floats, Floats]:
-        """Return the low and high ends of a 95 % t interval of each row's *mean*; NaN for fewer than two seeds."""
-        several = self.seeds > 1
-        half = np.full(len(mean), np.nan)
-        if several.any():
-            from scipy.special import stdtrit
-
-            off = np.where(self.complete, values - mean[self.row], 0.0)
-            squares = np.bincount(self.row, weights=off * off, minlength=len(mean))[several]
-            count = self.seeds[several]
-            half[several] = stdtrit(count - 1, (1 + CONFIDENCE) / 2) * np.sqrt(squares / (count - 1) / count)
-        return mean - half, mean + half
+        """Return the low and high ends of the 95 % interval of each row's *mean*; NaN for fewer than two seeds."""
+        return mean_intervals(values, self.row, self.complete, mean)
 
 
 def join_seeds(frame: pandas.DataFrame, complete: npt.NDArray[np.bool_]) -> Lines:

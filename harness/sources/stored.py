@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from harness.measuring.derive import derive
 from harness.meter import RESOURCE_UNITS
 from harness.quantities import LETTERS
 from harness.records import Missing, Reading, Setting
-from harness.sources.table import Query, Table
+from harness.sources.table import Query, Table, carried, error_bar
 from harness.store.reading import open_reader
 
 Row = dict[str, Any]
 SETTING = tuple(field.name for field in attrs.fields(Setting))
 _COHORT = ("dataset", "task", *SETTING)
+_CARRIED = ("model", *_COHORT, "weights_tag", "seed", "origin", "start_method", "study", "trial", "facts", "metrics")
 _READING = tuple(field.name for field in attrs.fields(Reading))
 _MISSING = tuple(field.name for field in attrs.fields(Missing))
 
@@ -38,20 +39,27 @@ def read_store(path: Path, query: Query) -> Table:
     return _table(trials, _by_trial(readings, query.phase), _by_trial(missing, query.phase), query)
 
 
-def label_trials(trials: Sequence[Row], group: Sequence[str] = ()) -> list[tuple[str, str]]:
+def label_trials(
+    trials: Sequence[Row], group: Sequence[str] = (), left_out: Collection[str] = ()
+) -> list[tuple[str, str]]:
     """Return (name, group) of each trial; only what differs within a dataset is told of the setting.
+
+    The columns *left_out* are told in neither.
 
     Raises HarnessError for a column in *group* that trials have not.
     """
     for column in group:
         if column not in _COHORT:
             raise unknown("group", column, _COHORT)
-    telling = _telling(trials)
-    together = group or _COHORT
+    telling = [name for name in _telling(trials) if name not in left_out]
+    together = [name for name in group or _COHORT if name not in left_out]
     apart = [name for name in telling if name not in together]
     shown = [name for name in together if name in telling or name in group]
     return [
-        (_label(trial["model"], trial, apart, " "), _label("", trial, ["dataset"] * ("dataset" in together) + shown))
+        (
+            _label(trial["model"] * ("model" not in left_out), trial, apart, " "),
+            _label("", trial, ["dataset"] * ("dataset" in together) + shown),
+        )
         for trial in trials
     ]
 
@@ -72,6 +80,16 @@ def chosen_trials(attempts: Iterable[Row], wanted: Iterable[str] | None, path: P
     return list(chosen.values())
 
 
+def _carried(trials: Sequence[Row], name: str) -> list[Any]:
+    """What each trial has in the column *name*, a field of it or a metric. Raises HarnessError where none has it."""
+    if name in _CARRIED:
+        return [trial[name] for trial in trials]
+    known = {metric for trial in trials for metric in trial["metrics"] or {}}
+    if name not in known:
+        raise unknown("column", name, [*_CARRIED, *known])
+    return [(trial["metrics"] or {}).get(name) for trial in trials]
+
+
 def _by_trial(rows: Iterable[Row], phase: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
@@ -90,7 +108,7 @@ def _table(
         measured(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
     ]
     names = list(dict.fromkeys(name for found, lost in taken for name in (*found, *lost)))
-    labels = label_trials(trials, query.group)
+    labels = label_trials(trials, query.group, query.apart)
     columns: dict[str, Any] = {
         "model": [model for model, _ in labels],
         "group": [group for _, group in labels],
@@ -100,6 +118,11 @@ def _table(
     }
     for name in names:
         columns[name] = np.array([_value(found, name) for found, _ in taken], dtype=np.float64)
+        columns[error_bar(name)] = np.array(
+            [_uncertainty(trial, found, name) for trial, (found, _) in zip(trials, taken, strict=True)],
+            dtype=np.float64,
+        )
+    columns |= {carried(name): _carried(trials, name) for name in query.columns}
     gaps = {name: [lost[name].reason if name in lost else None for _, lost in taken] for name in names}
     units = {name: _unit(taken, name) for name in names}
     letters = {letter: name for letter, name in LETTERS.items() if name in names}
@@ -221,6 +244,11 @@ def _is_plain(name: str, value: object) -> bool:
 
 def _value(found: Mapping[str, Reading], name: str) -> float | None:
     return found[name].value if name in found else None
+
+
+def _uncertainty(trial: Row, found: Mapping[str, Reading], name: str) -> float | None:
+    """Half the width of the error bar; None of what others measured, who publish none."""
+    return found[name].uncertainty if name in found and trial["origin"] != "import" else None
 
 
 def _unit(taken: Sequence[tuple[dict[str, Reading], Any]], name: str) -> str | None:

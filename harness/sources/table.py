@@ -24,7 +24,8 @@ class Query:
     `resources` are names or letters (None: what the letters stand for), `also` some more; `trials` are the keys of
     those to take from a store (None: all); `group`, `id` and `performance` name columns; `performance_range` is what 0
     and 1 are in the source (0 and 100 for percent); `units` overrule the columns' own; `carbon_intensity` [g/kWh] and
-    `pue` are for grams computed from joules.
+    `pue` are for grams computed from joules. `columns` are to be carried along (`carried` names them in the frame), and
+    `apart` are left out of groups and names, since they are compared.
     """
 
     resources: tuple[str, ...] | None = None
@@ -39,6 +40,8 @@ class Query:
     delimiter: str | None = None
     carbon_intensity: float | None = None
     pue: float | None = None
+    columns: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def recomputes_carbon(self) -> bool:
@@ -50,7 +53,8 @@ class Table:
     """Performance and resources, one line for each model, group and seed.
 
     `frame` is as `scoring.score_table` takes it; `resources` are the columns that can be scored, with their `units`
-    where known; `letters` says which of them a letter stands for; `gaps` why a line lacks one. `warnings` are
+    where known, and half the width of a reading's error bar in the column `error_bar(name)` where it is known;
+    `letters` says which of them a letter stands for; `gaps` why a line lacks one. `warnings` are
     (resource, text): to be told where that resource is scored, or always (None).
     """
 
@@ -64,6 +68,16 @@ class Table:
     def resolve(self, name: str) -> str:
         """Return the resource that *name*, a column or a letter, means here."""
         return resolve(name, self.resources, self.letters)
+
+
+def carried(column: str) -> str:
+    """Return how a frame calls the *column* of `Query.columns`, which may bear the name of another."""
+    return f"column {column}"
+
+
+def error_bar(resource: str) -> str:
+    """Return how a frame calls half the width of the error bars of *resource*, in its unit."""
+    return f"{resource} uncertainty"
 
 
 def resolve(name: str, columns: Iterable[str], letters: Mapping[str, str]) -> str:

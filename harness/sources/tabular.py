@@ -17,7 +17,7 @@ from attrs import evolve
 from harness.errors import HarnessError, unknown
 from harness.quantities import LETTERS
 from harness.sources.layouts import Layout, recognize, unit_of
-from harness.sources.table import Query, Table, add_carbon, checked_units, resolve
+from harness.sources.table import Query, Table, add_carbon, carried, checked_units, error_bar, resolve
 from harness.tables import plain
 
 if TYPE_CHECKING:
@@ -143,13 +143,16 @@ def _table(path: Path, header: Sequence[str], read: _Read, query: Query) -> Tabl
     chosen = _choose(path, header, layout, query)
     resources = _resources(path, header, layout, query)
     optional = [name for name in ("seed", "reason") if name in header and name not in (*chosen.values(), *resources)]
-    groups = list(query.group or layout.group)
-    _require(path, header, [*chosen.values(), *resources, *groups])
+    groups = [name for name in query.group or layout.group if name not in query.apart]
+    _require(path, header, [*chosen.values(), *resources, *groups, *query.columns])
+    bars = {name: f"{name}_uncertainty" for name in resources if f"{name}_uncertainty" in header}
 
-    raw = read([*dict.fromkeys([*chosen.values(), *groups, *optional, *resources])])
+    wanted = (*chosen.values(), *groups, *optional, *resources, *bars.values(), *query.columns)
+    raw = read([*dict.fromkeys(wanted)])
     frame = _frame(path, raw, chosen, groups, optional, resources, query.performance_range or layout.performance_range)
+    frame = _beside(frame, raw, bars, query.columns)
     units = {name: unit_of(name, layout) for name in resources} | checked_units(query.units)
-    table = Table(frame, tuple(resources), units, layout.letters, {}, _repeats(frame))
+    table = Table(frame, tuple(resources), units, layout.letters, {}, () if query.apart else _repeats(frame))
     return _with_carbon(table, layout, query) if query.recomputes_carbon else table
 
 
@@ -209,9 +212,18 @@ def _frame(
     blank = (frame["model"].str.strip() == "") & frame[["performance", *resources]].isna().all(axis=1)
     if blank.all():
         raise HarnessError(f"{str(path)!r} has a header but no rows")
-    if blank.any():
-        frame = frame[~blank].reset_index(drop=True)
-    return frame
+    return frame[~blank] if blank.any() else frame
+
+
+def _beside(
+    frame: pandas.DataFrame, raw: pandas.DataFrame, bars: Mapping[str, str], columns: Sequence[str]
+) -> pandas.DataFrame:
+    """Add the error bars and the columns that are carried along."""
+    rows = raw.loc[frame.index]
+    names = frame["model"].to_numpy(dtype=object)
+    more: dict[str, Any] = {error_bar(name): to_numbers(rows, bar, names) for name, bar in bars.items()}
+    more |= {carried(name): rows[name].to_numpy(dtype=object) for name in columns}
+    return frame.assign(**more).reset_index(drop=True) if more or len(rows) < len(raw) else frame
 
 
 def _labels(raw: pandas.DataFrame, groups: Sequence[str]) -> npt.NDArray[Any] | str:
