@@ -23,6 +23,7 @@ class Stop:
     def __init__(self) -> None:
         self.signum: int | None = None
         self.count = 0
+        self._breakable = False
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -37,6 +38,17 @@ class Stop:
         self.count += 1
         with contextlib.suppress(BlockingIOError):  # full of what was not read yet: readable all the same
             os.write(self._write, b"!")
+        if self._breakable and self.count > 1:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def breakable(self) -> Iterator[None]:
+        """Have the second and later signals raise KeyboardInterrupt in the block: a plugin's code, which may hang."""
+        self._breakable = True
+        try:
+            yield
+        finally:
+            self._breakable = False
 
     def again(self) -> Stop:
         """Return this stop as the wait for a next time: `fileno()` is readable only if it is asked once more."""

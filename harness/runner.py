@@ -159,7 +159,8 @@ def _run_jobs(
     with stop_on_signals() as stop:
         for event in executor.execute(jobs, stop):
             store.record(study_id, event)
-            plugins.tell(event)
+            with stop.breakable():
+                plugins.tell(event)
             show.event(event)
             if isinstance(event, Failed):
                 failed[event.trial] = event

@@ -18,7 +18,7 @@ from harness import hookspecs
 from harness.__main__ import main
 from harness.cli import cli
 from harness.errors import HarnessError
-from harness.interruption import ctrl_c_remembered
+from harness.interruption import ctrl_c_remembered, stop_on_signals
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.records import Failed, Setting, Started, Trial
 from harness.workers import worker
@@ -130,6 +130,17 @@ def test_ctrl_c_of_the_user_ends_what_a_plugin_does(faulty: Callable[[str, str],
 
     with pytest.raises(KeyboardInterrupt):
         load_plugins(PluginChoice())
+
+
+def test_hook_that_hangs_is_broken_off_by_the_second_signal(faulty: Callable[[str, str], None]) -> None:
+    twice = f"for _ in 'ab': os.kill({os.getpid()}, {int(signal.SIGINT)})"
+    faulty("harness_trial_event", f"import os, time\n    {twice}\n    time.sleep(60)")
+    plugins = load_plugins(PluginChoice())
+    with stop_on_signals() as stop, stop.breakable():
+        plugins.tell(Started("t", 1, "fork"))
+
+    assert signal.SIGINT == stop.signum
+    assert "raised in harness_trial_event: KeyboardInterrupt" in plugins.faults[0]
 
 
 def test_plugin_for_a_newer_harness_says_which_one_it_needs(
