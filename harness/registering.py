@@ -28,6 +28,10 @@ def register_into(kind: str, brought: list[tuple[str, Any]]) -> Callable[..., No
         for argument, names in (("resources", resources), ("options", options)):
             if isinstance(names, str):
                 raise TypeError(f"{argument} is a tuple of names, not {names!r}; write ({names!r},)")
+            if not all(isinstance(each, str) for each in names):
+                raise TypeError(f"{argument} holds names, which are texts; {names!r} does not")
+        if name == "auto":
+            raise TypeError("a meter cannot be called 'auto', which stands for those that work")
         entry = MeterEntry(_callable(factory), tuple(resources), tuple(options), estimated, automatic)
         brought.append((_named(name), entry))
 

@@ -34,6 +34,12 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
+_IS_TEXT = validators.instance_of(str)
+_IS_COUNT = validators.and_(validators.instance_of(int), validators.ge(0))
+_ARE_COUNTS: Any = validators.optional(validators.deep_iterable(_IS_COUNT))
+_ARE_SIZES = validators.deep_iterable(validators.and_(validators.instance_of(int), validators.ge(1)))
+
+
 @frozen
 class ModelSpec:
     """A model that trials can name.
@@ -45,10 +51,12 @@ class ModelSpec:
 
     name: str = field(validator=validators.instance_of(str))
     create: CreateModel = field(validator=validators.is_callable())
-    parameters: int | None = None
-    tags: tuple[str, ...] = field(default=(), converter=_texts)
-    note: str | None = None
-    image_sizes: ImageSizes | None = None
+    parameters: int | None = field(default=None, validator=validators.optional(_IS_COUNT))
+    tags: tuple[str, ...] = field(default=(), converter=_texts, validator=validators.deep_iterable(_IS_TEXT))
+    note: str | None = field(default=None, validator=validators.optional(_IS_TEXT))
+    image_sizes: ImageSizes | None = field(
+        default=None, validator=validators.optional(validators.instance_of(ImageSizes))
+    )
 
 
 @frozen
@@ -120,13 +128,13 @@ class DatasetSpec:
 
     name: str = field(validator=validators.instance_of(str))
     load: LoadDataset = field(validator=validators.is_callable())
-    num_classes: int
-    in_chans: int
-    task: str = field(default="multiclass", validator=validators.instance_of(str))
-    splits: tuple[int, int, int] | None = None
-    image_sizes: tuple[int, ...] = ()
-    default_image_size: int = 256
-    note: str | None = None
+    num_classes: int = field(validator=_IS_COUNT)
+    in_chans: int = field(validator=_IS_COUNT)
+    task: str = field(default="multiclass", validator=_IS_TEXT)
+    splits: tuple[int, int, int] | None = field(default=None, validator=_ARE_COUNTS)
+    image_sizes: tuple[int, ...] = field(default=(), validator=_ARE_SIZES)
+    default_image_size: int = field(default=256, validator=_IS_COUNT)
+    note: str | None = field(default=None, validator=validators.optional(_IS_TEXT))
     files: DatasetFiles | None = None
     variant: Callable[[Path | None], str] | None = None
     check: CheckDataset | None = None

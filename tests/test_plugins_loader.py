@@ -226,6 +226,24 @@ def test_meter_whose_resources_are_no_tuple_is_the_plugins_fault(install: Instal
     assert "write ('xs',)" in plugins.faults[0]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "harness_register_models(register): register(ModelSpec('m', print, parameters='many'))",
+        "harness_register_models(register): register(ModelSpec('m', print, tags=(1,)))",
+        "harness_register_datasets(register): register(DatasetSpec('d', print, 'two', 1))",
+        "harness_register_datasets(register): register(DatasetSpec('d', print, 2, 1, splits=5))",
+        "harness_register_meters(register): register('m', print, resources=([],))",
+        "harness_register_meters(register): register('auto', print, resources=('x',))",
+    ],
+)
+def test_field_that_cannot_be_is_the_plugins_fault(install: Install, wrong: str) -> None:
+    install("odd", f"from harness import DatasetSpec, ModelSpec, hookimpl\n@hookimpl\ndef {wrong}\n")
+
+    (fault,) = load_plugins(PluginChoice()).faults
+    assert "'odd' (dist-odd 1.0) raised in harness_register_" in fault
+
+
 def test_hook_wrapper_is_refused_and_named(install: Install) -> None:
     code = "@hookimpl(wrapper=True)\ndef harness_trial_event(event): return (yield)"
     install("wrapper", f"from harness.hookspecs import hookimpl\n{code}")
