@@ -10,7 +10,7 @@ import torch
 
 from harness.specs import Split, Splits
 from harness.training import device_data
-from harness.training.device_data import DeviceSplit, fits, place_splits
+from harness.training.device_data import DeviceSplit, channels_last, fits, place_splits
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 IMAGES = np.random.RandomState(0).randint(0, 256, (6, 3, 4, 5)).astype(np.uint8)
@@ -31,6 +31,15 @@ def test_batch_holds_the_chosen_images_and_labels() -> None:
     assert np.array_equal(IMAGES[[4, 0, 4]], images.numpy())
     assert [4, 0, 4] == labels.tolist()
     assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_laid_out_beforehand_are_not_copied_on_the_host(channels: int) -> None:
+    laid_out = channels_last(Split(IMAGES[:, :channels], LABELS))
+    (split, _, _), _ = place_splits(Splits(*[laid_out] * 3), CPU, torch.int64)
+
+    assert np.array_equal(IMAGES[:, :channels], split.images.numpy())
+    assert laid_out.images.ctypes.data == split.images.data_ptr()
 
 
 def test_last_piece_is_what_is_left() -> None:

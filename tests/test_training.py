@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +24,7 @@ from harness.plugins.digits import load
 from harness.plugins.timm_models import TimmModel
 from harness.records import EpochDone, Setting, Trial
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
+from harness.training import loop
 from harness.training.course import run_training
 from harness.training.drawing import batches, splits_digest
 from harness.training.loop import Training
@@ -314,6 +318,35 @@ def test_facts_tell_where_the_data_lies_and_what_the_allocator_does() -> None:
 
     assert ("cpu", None, None) == (facts["data_on"], facts["device_name"], facts["tf32"])
     assert (platform.libc_ver()[0] == "glibc") == facts["keeps_freed_memory"]
+
+
+def test_every_trial_compiles_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(name, "shared")
+    program = (
+        "import os, torch; torch.compile = lambda model: model\n"
+        "from harness.training.compiling import compiled; compiled(None)\n"
+        "for name in ('TORCHINDUCTOR_CACHE_DIR', 'TRITON_CACHE_DIR'):\n"
+        "    os.makedirs(os.environ[name])\n"
+        "    print(os.environ[name])"
+    )
+    told = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in "ab"]
+
+    folders = [Path(line) for done in told for line in done.stdout.splitlines()]
+    assert 4 == len(set(folders))
+    assert not any(folder.parent.exists() for folder in folders)
+
+
+def test_each_phase_of_inference_begins_with_free_memory_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    training = unloaded(splits_of(9))
+    monkeypatch.setattr(loop, "give_back_freed_memory", lambda: done.append("given back"))
+    infer = training.infer
+    monkeypatch.setattr(training, "infer", lambda *args, **options: (done.append("inferred"), infer(*args, **options)))
+    outcome_of(training)
+
+    # Once training is over, then before the warm-up of each phase.
+    assert ["given back", *["given back", "inferred", "inferred"] * 2] == done
 
 
 def test_compiled_model_trains_as_the_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:

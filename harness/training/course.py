@@ -48,6 +48,7 @@ def run_training(
 
 def _meter_inference(training: Training, setting: Setting, window: Metered) -> None:
     for phase, size in zip(_INFERENCE, (setting.batch_size, 1), strict=True):
+        training.let_go()  # of what the phase before left behind, which would count as this one's
         training.infer(training.test_split, size, limit=min(size, len(training.test_split)))
         with window(phase):
             training.infer(training.test_split, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from attrs import frozen
 from torch import Tensor
@@ -51,10 +52,17 @@ class DeviceSplit:
         return tensor.to(self.device, non_blocking=True)
 
 
+def channels_last(split: Split) -> Split:
+    """Return *split* with its images `[N, C, H, W]` laid out in memory as `[N, H, W, C]`, copied if C is above 1."""
+    rows = np.ascontiguousarray(split.images.transpose(0, 2, 3, 1))
+    return Split(rows.transpose(0, 3, 1, 2), split.labels)
+
+
 def place_splits(splits: Splits, device: torch.device, label_type: torch.dtype) -> tuple[list[DeviceSplit], str]:
     """Return train, validation and test for training on *device*, and the kind of device that they lie on.
 
-    They are moved to *device* if all of them take at most half of its free memory, else pinned on the host.
+    They are moved to *device* if all of them take at most half of its free memory, else pinned on the host. Images laid
+    out as by `channels_last` are not copied on the host.
     """
     parts = [splits.train, splits.validation, splits.test]
     place = device if fits(sum(part.images.nbytes for part in parts), device) else torch.device("cpu")

@@ -15,8 +15,9 @@ from harness.records import Trial
 from harness.specs import DatasetSpec, ModelSpec, Splits
 from harness.training.adam import make_adam
 from harness.training.allocator import give_back_freed_memory, keep_freed_memory
+from harness.training.compiling import compiled
 from harness.training.depthwise import keep_depthwise_in_fp32
-from harness.training.device_data import DeviceSplit, place_splits
+from harness.training.device_data import DeviceSplit, channels_last, place_splits
 from harness.training.drawing import batches, drawn, splits_digest
 
 # What autocast computes in where it is safe; fp32 goes without it.
@@ -43,7 +44,8 @@ class Training:
         self.num_classes = dataset.num_classes
         self.digest = splits_digest(splits)
         chosen = drawn(splits.train, setting.train_fraction, trial.seed, stratified=setting.stratified)
-        self._splits: Splits | None = Splits(chosen, splits.validation, splits.test)
+        # Here and not within the metered training, where a second copy would count in the peak of memory.
+        self._splits: Splits | None = Splits(*map(channels_last, (chosen, splits.validation, splits.test)))
         self.test_labels = splits.test.labels
         self.images = len(chosen.labels)
 
@@ -56,7 +58,7 @@ class Training:
         self.model.to(self._device)
         if self._device.type == "cpu" and self._setting.precision == "bf16":
             self.depthwise_in_fp32 = keep_depthwise_in_fp32(self.model)
-        self._network = torch.compile(self.model) if self._setting.compile else self.model
+        self._network = compiled(self.model) if self._setting.compile else self.model
         self._optimizer = make_adam(self.model.parameters(), self._setting)
         # Small gradients vanish in fp16: the loss is scaled up for them. Passes all else through as it is.
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._setting.precision == "fp16")
@@ -69,6 +71,10 @@ class Training:
         """Let go of gradients, of the optimiser's state and of the training images."""
         self._optimizer.zero_grad()
         del self._optimizer, self._scaler, self.train_split, self.validation_split
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Return free memory to the device and to the system."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         give_back_freed_memory()
