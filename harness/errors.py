@@ -19,6 +19,23 @@ class DivergedError(Exception):
     """The loss or the performance is no longer a finite number: the trial ends as `diverged`."""
 
 
+def told(error: BaseException) -> str:
+    """Return "Type: text" of an *error* of somebody else's code, whose text may itself fail."""
+    try:
+        text = str(error)
+    except BaseException:
+        return f"{type(error).__name__}, which cannot say more"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return what *value*, of somebody else's code, looks like; its type where even that fails."""
+    try:
+        return f"{value!r:.200}" if isinstance(value, str) else repr(value)[:200]
+    except BaseException:
+        return f"a {type(value).__name__}"
+
+
 def unknown(kind: str, name: str, available: Iterable[str], hint: str = "") -> HarnessError:
     """Return the error for a *name* that no *kind* bears, with the nearest names that one does."""
     names = sorted(set(available))

@@ -89,6 +89,25 @@ class StackedMeter:
     resources: tuple[str, ...]
 
 
+@frozen
+class UnmadeMeter:
+    """Stands for a meter that could not be made, so that its resources are missing with the reason."""
+
+    reason: str
+
+    def unavailable(self) -> str | None:
+        return self.reason
+
+    def open(self) -> None: ...
+
+    def mark(self) -> None: ...
+
+    def between(self, start: None, stop: None, /) -> Readings:
+        return ()
+
+    def close(self) -> None: ...
+
+
 # Takes the options that were asked for. Beside plain data (`sample_period` [s], `cpu_watts` [W], `location`,
 # `carbon_intensity` [g/kWh], `pid` of a process to be metered with its children in place of this one), each absent
 # unless given, it finds "sampler", the process's `harness.measuring.sampler.Sampler`, and "intensity_at", which asks

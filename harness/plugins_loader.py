@@ -17,7 +17,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from harness import hookspecs
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError, shown, told, unknown
 from harness.interruption import is_ctrl_c
 from harness.plugin_checks import own_distribution, refuse_misspelt_hooks, refuse_newer, refuse_wrappers
 from harness.records import Event
@@ -120,7 +120,7 @@ class Plugins:
                 continue
             if kind is None or isinstance(result, kind):
                 return result
-            self.note(name, hook, f"gave {result!r} in {hook}, which is no {kind.__name__}")
+            self.note(name, hook, f"gave {shown(result)} in {hook}, which is no {kind.__name__}")
         return None
 
     def registered_by(self, name: str) -> list[str]:
@@ -160,7 +160,8 @@ class Plugins:
                 brought: list[tuple[str, Any]] = []
                 answer = self._guarded(implementation, hook, {"register": register_into(kind, brought)}, ())
                 if answer is not None and not brought and not isinstance(answer, _Raised):
-                    self.note(implementation.plugin_name, hook, f"gave {answer!r} in {hook}, and did not call register")
+                    what = f"gave {shown(answer)} in {hook}, and did not call register"
+                    self.note(implementation.plugin_name, hook, what)
                 # Outside the guard: two plugins that offer one name are nobody's fault alone.
                 for name, value in brought:
                     getattr(self.registry, kind).add(name, implementation.plugin_name, value, self.describe)
@@ -192,7 +193,7 @@ class Plugins:
         except BaseException as error:
             if is_ctrl_c(error) or isinstance(error, passing):
                 raise
-            self.note(implementation.plugin_name, hook, f"raised in {hook}: {type(error).__name__}: {error}")
+            self.note(implementation.plugin_name, hook, f"raised in {hook}: {told(error)}")
             return _Raised()
 
 
@@ -281,5 +282,5 @@ def _load(
 
 
 def _last_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[-1]}"
+    lines = told(error).strip().splitlines()
+    return lines[0] if len(lines) < 2 else f"{type(error).__name__}: {lines[-1]}"

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError, told, unknown
 from harness.interruption import is_ctrl_c
-from harness.meter import Meter, MeterFactory, StackedMeter
+from harness.meter import Meter, MeterFactory, StackedMeter, UnmadeMeter
 from harness.specs import DatasetSpec, ModelSpec
 
 T = TypeVar("T")
@@ -130,7 +130,18 @@ class Registry:
         Raises HarnessError for one that is unknown.
         """
         entries = {name: self.meters.get(name) for name in names}
-        return [StackedMeter(name, e.factory(self._with_hook(options)), e.resources) for name, e in entries.items()]
+        return [StackedMeter(name, self._made(entry, options), entry.resources) for name, entry in entries.items()]
+
+    def _made(self, entry: MeterEntry, options: Mapping[str, Any] | None) -> Meter:
+        """Return the meter of *entry*; for one whose factory raises, one that is unavailable for that reason."""
+        try:
+            return entry.factory(self._with_hook(options))
+        except HarnessError:
+            raise
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            return UnmadeMeter(f"it cannot be made: {told(error)}")
 
     def check_meters(self, names: Iterable[str], options: Mapping[str, Any] | None = None) -> None:
         """Raise HarnessError for a meter that is unknown or does not work here: what, why, and what would."""
@@ -185,7 +196,7 @@ class Registry:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            return f"{type(error).__name__}: {error}"
+            return told(error)
 
     def _with_hook(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         return {"intensity_at": self.intensity_at, **(options or {})}

@@ -18,9 +18,10 @@ from harness import hookspecs
 from harness.__main__ import main
 from harness.cli import cli
 from harness.errors import HarnessError
+from harness.hookspecs import hookimpl
 from harness.interruption import ctrl_c_remembered, stop_on_signals
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
-from harness.records import Failed, Setting, Started, Trial
+from harness.records import Failed, Finished, Setting, Started, Trial
 from harness.workers import worker
 from harness.workers.executor import Job
 
@@ -30,6 +31,7 @@ FAULTS = {
     "exit": "raise SystemExit(3)",
     "interrupt": "raise KeyboardInterrupt",
     "nonsense": "return 42",
+    "unspeakable": "class Mute(Exception):\n        def __str__(self): raise ValueError\n    raise Mute",
 }
 NAMED = "'faulty' (dist-faulty 3.2)"
 
@@ -110,19 +112,47 @@ def test_command_that_cannot_be_added_leaves_the_others(
     assert (fault == "nonsense") == (NAMED not in err)  # it has no answer to give
 
 
+def end_of(task: str) -> object:
+    """Run a trial of *task* in this process and return its only event."""
+    told: list[object] = []
+    trial = Trial("none", "none", Setting(), task=task)
+    worker.run_job(Job(trial=trial, meters=("time",), plugins=PluginChoice()), told.append)
+    (end,) = told
+    return end
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_trial_that_a_plugin_fails_is_one_failed_trial_with_its_name(
+def test_trial_that_only_a_faulty_plugin_takes_is_one_failed_trial_with_its_name(
     faulty: Callable[[str, str], None], fault: str
 ) -> None:
     faulty("harness_run_trial", FAULTS[fault])
-    told: list[object] = []
-    trial = Trial("resnet18", "digits", Setting())
-    worker.run_job(Job(trial=trial, meters=("time",), plugins=PluginChoice()), told.append)
 
-    (end,) = told
+    end = end_of("nobody's")
     assert isinstance(end, Failed)
     assert "failed" == end.status
     assert NAMED in end.reason
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_trial_of_others_is_left_to_them(
+    faulty: Callable[[str, str], None], fault: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faulty("harness_run_trial", FAULTS[fault])
+    done = hookimpl(trylast=True)(lambda self, trial: {"performance": 0.5})
+    monkeypatch.setattr(worker.ImageClassification, "harness_run_trial", done)
+
+    end = end_of("multiclass")
+    assert isinstance(end, Finished)
+    assert NAMED in end.facts["plugin_faults"][0]
+    assert NAMED in capfd.readouterr().err
+
+
+def test_plugin_that_fails_after_it_began_ends_the_trial(faulty: Callable[[str, str], None]) -> None:
+    faulty("harness_run_trial", "with window('train'): raise ValueError('no good')")
+
+    end = end_of("multiclass")
+    assert isinstance(end, Failed)
+    assert f"ValueError: no good, in plugin {NAMED}" == end.reason
 
 
 def test_ctrl_c_of_the_user_ends_what_a_plugin_does(faulty: Callable[[str, str], None]) -> None:

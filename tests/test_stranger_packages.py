@@ -98,14 +98,13 @@ def test_package_that_raises_in_every_hook_is_named_for_each(
     with coins.installed(packages["acme-rude"]):
         row = listed(coins.harness("list", "plugins", "--format", "json"))["rude"]
         helped = coins.harness("--help")
-        failed = coins.harness(*RUN, "--store", str(tmp_path / "failed.sqlite"))
+        done = coins.harness(*RUN, "--store", str(tmp_path / "done.sqlite"))
         resolved = coins.harness(*RUN, "--model", "timm:a", "--dataset", "box:b", "--meter", "carbon", "--location=DK")
 
-    told = helped.stderr + failed.stderr + resolved.stderr
+    told = helped.stderr + done.stderr + resolved.stderr
     named = {hook for hook in HOOKS if f"plugin 'rude' (acme-rude 0.3) raised in {hook}" in told}
-    assert {"harness_run_trial"} == set(HOOKS) - named
-    assert ", in plugin 'rude' (acme-rude 0.3)" in failed.stderr  # the trial's end, by harness_run_trial
-    assert 1 == failed.returncode
+    assert set(HOOKS) == named
+    assert 0 == done.returncode, done.stderr
     assert row["reason"].startswith("left out of harness_register_datasets, harness_register_executors")
     assert "Fine-tune, meter and rank models." in helped.stdout
 
@@ -116,7 +115,7 @@ def test_others_work_beside_a_package_that_raises_in_every_hook(
     store = tmp_path / "s.sqlite"
     with coins.installed(packages["acme-rude"]):
         meters = listed(coins.harness("list", "meters", "--format", "json"))
-        done = coins.harness(*RUN, "--no-plugin", "rude", "--score", "thrift", "--store", str(store))
+        done = coins.harness(*RUN, "--score", "thrift", "--store", str(store))
         scored = performances(store, coins)
 
     assert {"tosses", "time", "memory"} <= meters.keys()

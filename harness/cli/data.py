@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError, told, unknown
 from harness.output_file import write_file
 from harness.registry import Registry
 from harness.specs import DatasetFiles, DatasetSpec, Finding
@@ -126,7 +126,7 @@ def _findings(name: str, find: Callable[[], Iterable[Finding]]) -> Rows:
         raise
     except Exception as error:
         raise HarnessError(
-            f"the plugin of dataset {name!r} failed: {type(error).__name__}: {error}; `harness --debug` says where"
+            f"the plugin of dataset {name!r} failed: {told(error)}; `harness --debug` says where"
         ) from error
 
 

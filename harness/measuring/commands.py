@@ -11,11 +11,12 @@ from typing import Any
 
 from attrs import frozen
 
+from harness.errors import HarnessError
 from harness.measuring.held_command import FAILED, HeldCommand
 from harness.measuring.passing_on import PassingOn
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window, overhead
-from harness.meter import Readings, StackedMeter
+from harness.meter import StackedMeter, UnmadeMeter
 from harness.output_file import write_file
 from harness.quantities import format_quantity
 from harness.records import Missing, Reading
@@ -145,33 +146,14 @@ def _choose(
     return list(dict.fromkeys([*named, *automatic])), left_out
 
 
-@frozen
-class _Unmade:
-    """Stands for a meter that could not even be made, so that its resources are missing with the reason."""
-
-    reason: str
-
-    def unavailable(self) -> str | None:
-        return self.reason
-
-    def open(self) -> None: ...
-
-    def mark(self) -> None: ...
-
-    def between(self, start: None, stop: None, /) -> Readings:
-        return ()
-
-    def close(self) -> None: ...
-
-
 def _create(names: Sequence[str], options: Mapping[str, Any], registry: Registry) -> list[StackedMeter]:
     made = []
     for name in names:
         try:
             made += registry.create_meters([name], options)
-        except Exception as error:
-            reason = f"it cannot be made: {type(error).__name__}: {error}"
-            made.append(StackedMeter(name, _Unmade(reason), registry.meters.get(name).resources))
+        except HarnessError as error:  # an option that cannot be: the command runs all the same
+            unmade = UnmadeMeter(f"it cannot be made: {error}")
+            made.append(StackedMeter(name, unmade, registry.meters.get(name).resources))
     return made
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from harness.errors import told
 from harness.interruption import is_ctrl_c
 from harness.measuring.sampler import Sampler, quick_turns
 from harness.measuring.watchdog import HANG_SECONDS, Watchdog
@@ -201,7 +202,7 @@ class MeterStack:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            return _Fault(f"{operation}() raised {type(error).__name__}: {error}")
+            return _Fault(f"{operation}() raised {told(error)}")
         finally:
             self._dog.end()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shown, told
 from harness.interruption import is_ctrl_c
 from harness.scoring.score import NAMED, Score, scored_columns
 
@@ -55,9 +55,9 @@ class Reducer:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            raise self._fault(f"raised {type(error).__name__}: {error}") from error
+            raise self._fault(f"raised {told(error)}") from error
         if not isinstance(score, Score):
-            raise self._fault(f"gave {score!r:.80}, which is no Score")
+            raise self._fault(f"gave {shown(score)}, which is no Score")
         lacking = [name for name in (*NAMED, *scored_columns(score.name), *score.weights) if name not in score.columns]
         if lacking:
             raise self._fault(f"gave a Score without the columns {', '.join(lacking)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, told
+from harness.interruption import is_ctrl_c
 from harness.records import Trial
 from harness.registry import Registry
 from harness.specs import DatasetSpec
@@ -23,8 +24,10 @@ def dataset_problems(jobs: Iterable[Job], registry_of: Callable[[Job], Registry]
             _check(job, registry_of(job).dataset(job.trial.dataset))
         except HarnessError as error:
             yield str(error)
-        except Exception as error:  # of a stranger's plugin
-            yield f"dataset {job.trial.dataset!r} cannot be checked: {type(error).__name__}: {error}"
+        except BaseException as error:  # of a stranger's plugin
+            if is_ctrl_c(error):
+                raise
+            yield f"dataset {job.trial.dataset!r} cannot be checked: {told(error)}"
 
 
 def _check(job: Job, dataset: DatasetSpec) -> None:

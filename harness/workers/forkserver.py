@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from attrs import frozen
 
+from harness.errors import told
 from harness.workers.process import (
     PID,
     die_with_parent,
@@ -94,7 +95,7 @@ def _set_up(setup: str, payload: bytes) -> str | None:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(told(error).split())
 
 
 def _listed(threads: Sequence[str]) -> str:

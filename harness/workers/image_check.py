@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import cattrs
 from attrs import Factory, define
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, told
 from harness.image_sizes import refusal
+from harness.interruption import is_ctrl_c
 from harness.plugins_loader import PluginChoice
 from harness.records import Setting
 from harness.specs import DatasetSpec, ModelSpec
@@ -92,7 +93,7 @@ def _failure(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int) -> B
 
 def _is_of_the_meta_device(error: BaseException) -> bool:
     """Say whether *error* comes of there being no numbers, and not of the shapes."""
-    return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
+    return isinstance(error, NotImplementedError) or "meta" in told(error).lower()
 
 
 def _raised(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int, device: str) -> BaseException | None:
@@ -103,9 +104,11 @@ def _raised(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int, devic
         with torch.device(device), torch.no_grad():
             built = model.create(dataset.num_outputs, dataset.in_chans, size, None)
             built(torch.zeros(batch, dataset.in_chans, size, size))
-    except (HarnessError, KeyboardInterrupt):
+    except HarnessError:
         raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         return error
     return None
 
@@ -113,7 +116,7 @@ def _raised(model: ModelSpec, dataset: DatasetSpec, size: int, batch: int, devic
 def _told(working: list[int], model: ModelSpec, size: int, error: BaseException) -> str:
     if working:
         return f"{', '.join(map(str, working))} of the usual sizes"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    reason = (told(error).splitlines() or [""])[0][:120]
     raise HarnessError(
         f"model {model.name!r} cannot take images of {size} x {size} pixels ({reason}), nor of any of the usual sizes"
     ) from error

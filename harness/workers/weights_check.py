@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from attrs import field, frozen
 
 from harness.errors import HarnessError
+from harness.interruption import is_ctrl_c
 from harness.specs import DatasetSpec, ModelSpec
 from harness.weights.choosing import file_of_weights, verified_digest, weights_names, weights_of
 from harness.weights.hub import HubError, Published, ask_hub, discard, download
@@ -86,9 +87,9 @@ def refuse_unless_fits(model: ModelSpec, dataset: DatasetSpec, image_size: int, 
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter", category=UserWarning)
             model.create(dataset.num_outputs, dataset.in_chans, image_size, file)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         _refuse_unless_fits_for_real(model, dataset, image_size, file)
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DivergedError, HarnessError
+import pluggy
+
+from harness.errors import DivergedError, HarnessError, shown, told
 from harness.hookspecs import hookimpl
 from harness.interruption import is_ctrl_c
 from harness.measuring.baseline import BASELINE, net_energies
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window, overhead
-from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+from harness.plugins_loader import Plugin, PluginChoice, Plugins, load_plugins
 from harness.records import EpochDone, Event, Failed, Failure, Finished, Missing, Reading, Trial
 from harness.specs import IMAGE_TASKS
 from harness.weights.choosing import file_of_weights, weights_facts, weights_of
@@ -56,7 +59,8 @@ def run_job(job: Job, report: Callable[[Event], None]) -> None:
     plugins: Plugins | None = None
     try:
         plugins = loaded_plugins(job.plugins)
-        plugins.manager.register(ImageClassification(plugins, job), "image-classification")
+        # By a name that no entry point bears.
+        plugins.manager.register(ImageClassification(plugins, job), "(image classification)")
         with MeterStack(hung) as stack:
             options = {**job.meter_options, "sampler": stack.sampler}
             stack.add(plugins.registry.create_meters(job.meters, options))
@@ -90,22 +94,56 @@ def _metered_trial(job: Job, plugins: Plugins, stack: MeterStack, report: Callab
 
 
 def _outcome(job: Job, plugins: Plugins, taken: Taken, report: Callable[[Event], None]) -> Mapping[str, Any]:
-    """Ask one plugin after the other to run the trial. What one raises is the trial's end, and names the plugin."""
+    """Ask one plugin after the other to run the trial, and name the one whose fault it is if none does.
+
+    One that fails before it has metered or reported anything leaves the trial to the next: it may be none of its own.
+    """
+    reported: list[EpochDone] = []
 
     def epoch(event: object) -> None:
-        report(_checked(event, job.trial.key))
+        reported.append(_checked(event, job.trial.key))
+        report(reported[-1])
 
+    given = {"trial": job.trial, "window": taken.window, "report": epoch}
+    faults: list[tuple[Plugin | None, BaseException]] = []
     for implementation in reversed(plugins.manager.hook.harness_run_trial.get_hookimpls()):
         plugins.acting = plugins.known.get(implementation.plugin_name)
-        given = {"trial": job.trial, "window": taken.window, "report": epoch}
-        outcome = implementation.function(**{name: given[name] for name in implementation.argnames})
-        if outcome is None:
+        try:
+            outcome = _answer(implementation, given)
+        except BaseException as error:
+            if reported or taken.has_begun or is_ctrl_c(error):
+                raise
+            faults.append((plugins.acting, error))
             continue
-        if not isinstance(outcome, Mapping) or not isinstance(outcome.get("performance"), (int, float)):
-            raise TypeError(f"{implementation.plugin_name!r} gave {outcome!r}, not a mapping with a performance")
-        return outcome
+        if outcome is not None:
+            return _with_faults(outcome, faults)
     plugins.acting = None
+    if faults:
+        plugins.acting, fault = faults[-1]
+        raise fault
     raise HarnessError(f"no plugin runs trials of the task {job.trial.task!r}; name one that does with --plugin")
+
+
+def _answer(implementation: pluggy.HookImpl, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the outcome of the trial, None from a plugin that leaves it; raises TypeError for any other answer."""
+    outcome = implementation.function(**{name: given[name] for name in implementation.argnames})
+    if outcome is None:
+        return None
+    if not isinstance(outcome, Mapping) or not isinstance(outcome.get("performance"), (int, float)):
+        raise TypeError(f"{implementation.plugin_name!r} gave {shown(outcome)}, not a mapping with a performance")
+    return outcome
+
+
+def _with_faults(
+    outcome: Mapping[str, Any], faults: Sequence[tuple[Plugin | None, BaseException]]
+) -> Mapping[str, Any]:
+    """Return *outcome* with the *faults* of the plugins that were asked before, which are told on stderr too."""
+    if not faults:
+        return outcome
+    lines = [f"plugin {plugin} raised in harness_run_trial: {told(error)}" for plugin, error in faults]
+    for line in lines:
+        print(f"harness: {line}; the trial is left to others", file=sys.stderr)
+    return {**outcome, "facts": {**outcome.get("facts", {}), "plugin_faults": lines}}
 
 
 def _checked(event: object, trial: str) -> EpochDone:
@@ -145,6 +183,11 @@ class Taken:
         self.readings += window.readings
         self.missing += window.missing
         self._overhead[phase] = overhead(window)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a window other than that of the baseline was opened."""
+        return bool(self._overhead.keys() - {BASELINE})
 
     def meter_idleness(self) -> None:
         """Meter what the machine takes while nothing is done, if that was asked for."""
@@ -210,16 +253,15 @@ def _status(error: BaseException) -> Failure:
         return "diverged"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
+    if isinstance(error, RuntimeError) and any(words in told(error) for words in _OUT_OF_MEMORY):
         return "oom"
     return "interrupted" if is_ctrl_c(error) else "failed"
 
 
 def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
     if isinstance(error, HarnessError):
-        return " ".join(lines)
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        return " ".join(str(error).split())
+    return told(error).strip().splitlines()[0]
 
 
 def _detail(error: BaseException) -> str:
