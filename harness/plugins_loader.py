@@ -250,7 +250,7 @@ def _require(plugins: Plugins, choice: PluginChoice, name: str) -> None:
     """Have the plugin or module *name* that was asked for; unlike others, it must be there and work."""
     if name not in plugins.known:
         _load(plugins, choice, name, ("module", "?"), partial(importlib.import_module, name))
-    reason = plugins.known[name].reason
+    reason = plugins.known[name].reason if name in plugins.known else None
     if reason is not None:
         raise HarnessError(
             f"plugin {name!r} cannot be used: {reason}; give an importable module or an installed plugin"
@@ -267,6 +267,9 @@ def _load(
     plugins.known[name] = Plugin(name, *distribution)
     try:
         plugin = load()
+        if plugins.manager.get_name(plugin) is not None:
+            del plugins.known[name]  # the module of a plugin that is there by its entry point
+            return
         refuse_newer(plugins.manager, plugin, distribution[0])
         plugins.manager.register(plugin, name=name)
         refuse_wrappers(plugins.manager, name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
 
@@ -107,6 +108,21 @@ class Registry:
                 return self.datasets.get(name, "images of your own: folder:PATH or npz:PATH")
             self._resolved[name] = resolved
         return self._resolved[name]
+
+    @contextmanager
+    def guarded(self, kind: str, name: str) -> Iterator[None]:
+        """Turn what the plugin of the *kind* *name* raises in the block into one line; a HarnessError goes through."""
+        try:
+            yield
+        except HarnessError:
+            raise
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            tables: tuple[Table[Any], ...] = (self.datasets, self.executors)
+            entry = next((table.entries.get(name) for table in tables if table.kind == kind), None)
+            owner = f" of plugin {entry.plugin!r}" if entry is not None else ""
+            raise HarnessError(f"{kind} {name!r}{owner} failed: {told(error)}; `--no-plugin` leaves it out") from error
 
     def match_models(self, pattern: str) -> list[str]:
         """Return the names of the models that *pattern* means: a name, a glob or `tag:NAME`.

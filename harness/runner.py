@@ -193,8 +193,11 @@ def _resources(meters: Iterable[str], registry: Registry) -> list[str]:
 
 
 def _executor(study: Study, registry: Registry) -> Executor:
-    executor: Executor = registry.executors.get(study.executor)({"plugins": study.plugins})
-    return executor
+    factory = registry.executors.get(study.executor)
+    with registry.guarded("executor", study.executor):
+        executor: Executor = factory({"plugins": study.plugins})
+        executor.execute  # noqa: B018 (raises AttributeError for what is none)
+        return executor
 
 
 def _device(study: Study, executor: Executor) -> str:

@@ -159,10 +159,18 @@ def _trial(study: Study, registry: Registry, device: str, dataset: str, model: s
         precision=study.precision,
         compile=study.compile,
         device=device,
-        split="default" if spec.variant is None else spec.variant(study.data_dir),
+        split=_variant(study, registry, spec),
     )
     tag = weights_tag(registry.model(model), study.weights, study.weights_dir)
     return Trial(model, spec.name, setting, seed, spec.task, tag)
+
+
+def _variant(study: Study, registry: Registry, dataset: DatasetSpec) -> str:
+    """Return which split or contents *dataset* has; what its plugin raises is told with that one's name."""
+    if dataset.variant is None:
+        return "default"
+    with registry.guarded("dataset", dataset.name):
+        return dataset.variant(study.data_dir)
 
 
 def _image_size(study: Study, dataset: DatasetSpec) -> int:

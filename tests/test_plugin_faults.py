@@ -21,7 +21,10 @@ from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.interruption import ctrl_c_remembered, stop_on_signals
 from harness.plugins_loader import PluginChoice, Plugins, load_plugins
+from harness.progress import Progress
 from harness.records import Failed, Finished, Setting, Started, Trial
+from harness.runner import plan_study
+from harness.study import Study
 from harness.workers import worker
 from harness.workers.executor import Job
 
@@ -186,6 +189,18 @@ def test_plugin_for_a_newer_harness_says_which_one_it_needs(
     (fault,) = load_plugins(PluginChoice()).faults
     assert "harness_trial_event wants study, which pepr-harness 0.1.0 does not give" in fault
     assert "dist-faulty needs pepr-harness>=9.1" in fault
+
+
+@pytest.mark.parametrize("factory", ["raise ValueError('no good')", "raise SystemExit(3)", "return 5"])
+def test_executor_that_cannot_be_made_is_one_line_with_its_plugin(
+    faulty: Callable[[str, str], None], factory: str
+) -> None:
+    faulty("harness_register_executors", f"def make(options):\n        {factory}\n    register('odd', make)")
+    plugins = load_plugins(PluginChoice())
+    study = Study(("timm:resnet18",), ("digits",), executor="odd", weights="scratch", device="cpu")
+
+    with pytest.raises(HarnessError, match="executor 'odd' of plugin 'faulty' failed"):
+        plan_study(study, plugins, Progress())
 
 
 def test_more_plugins_are_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,15 @@ def test_module_can_be_loaded_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "mine" in load_plugins(PluginChoice(wanted=("my_meters",))).registry.meters.entries
 
 
+def test_module_of_an_installed_plugin_may_be_wanted_too(install: Install) -> None:
+    install("acme_module", METER.format(name="acme"), name="acme")
+    plugins = load_plugins(PluginChoice(wanted=("acme_module",)))
+
+    assert "acme" in plugins.registry.meters.entries
+    assert "acme" in plugins.known
+    assert "acme_module" not in plugins.known
+
+
 def test_wanted_plugin_that_is_not_there_is_refused() -> None:
     with pytest.raises(HarnessError, match="'no_such_plugin' cannot be used: ModuleNotFoundError"):
         load_plugins(PluginChoice(wanted=("no_such_plugin",)))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugins_loader import load_plugins
+from harness.plugins_loader import PluginChoice, load_plugins
 from harness.records import Setting, Trial
+from harness.specs import DatasetSpec
 from harness.study import Study, plan_trials
 from harness.study_file import Option, parse_study
 
@@ -162,6 +163,17 @@ def test_identity_changes_with_every_part(other: Trial) -> None:
 
 def test_identity_stays_what_it_was_so_that_old_stores_are_resumed() -> None:
     assert "8e74b63463685836" == Trial("m", "d", Setting()).key
+
+
+@pytest.mark.parametrize("error", [ValueError("no good"), SystemExit(3)])
+def test_dataset_whose_variant_raises_is_one_line_with_its_plugin(error: BaseException) -> None:
+    def variant(root: Path | None) -> str:
+        raise error
+
+    registry = load_plugins(PluginChoice(autoload=False)).registry
+    registry.datasets.add("odd", "stranger", DatasetSpec("odd", print, 2, 1, variant=variant))
+    with pytest.raises(HarnessError, match=f"dataset 'odd' of plugin 'stranger' failed: {type(error).__name__}"):
+        plan_trials(Study(("resnet18d",), ("odd",), weights="scratch"), registry, "cpu")
 
 
 def test_study_file_gives_options_by_their_python_names() -> None:
