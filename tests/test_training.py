@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -350,6 +351,10 @@ def test_each_phase_of_inference_begins_with_free_memory_given_back(monkeypatch:
 
 
 def test_compiled_model_trains_as_the_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Left as they are, once this test is over.
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
+    for name in ("TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(name, tempfile.gettempdir())
     # Without a code generator, which would need a compiler and half a minute.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     plain, compiled = (training_of(splits_of(9), compile=how) for how in (False, True))

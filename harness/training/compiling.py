@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-# Where PyTorch's compiler and Triton keep what they compiled, for every process of the user.
+# Where PyTorch's compiler and Triton keep what they compiled, for every process of the user. Precompiled C++ headers go
+# to the folder for temporary files, whatever the first says.
 _CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
@@ -21,4 +22,5 @@ def compiled(model: nn.Module) -> Any:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in _CACHES:
         os.environ[name] = os.path.join(folder, name.lower())  # noqa: PTH118 (an environment variable is text)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
     return torch.compile(model)
