@@ -227,6 +227,7 @@ def load_plugins(choice: PluginChoice | None = None, on_fault: Callable[[str], o
     plugins.registry.intensity_at = lambda location, when: plugins.call_first(
         "harness_carbon_intensity", Mapping, location=location, when=when
     )
+    plugins.registry.describe = lambda name: str(plugins.known.get(name, repr(name)))
     plugins.register_all()
     return plugins
 

@@ -78,7 +78,7 @@ class Registry:
     """All that plugins have registered.
 
     `resolve_model` and `resolve_dataset` ask the plugins for names that no list holds, `intensity_at` for the carbon
-    intensity at a location and time.
+    intensity at a location and time; `describe` gives a plugin's name with its distribution and version.
     """
 
     meters: Table[MeterEntry] = Factory(lambda: Table("meter"))
@@ -89,6 +89,7 @@ class Registry:
     resolve_model: Callable[[str], ModelSpec | None] = lambda name: None
     resolve_dataset: Callable[[str], DatasetSpec | None] = lambda name: None
     intensity_at: IntensityAt = lambda location, when: None
+    describe: Callable[[str], str] = repr
     _resolved: dict[str, DatasetSpec] = field(factory=dict, init=False)
 
     def model(self, name: str) -> ModelSpec:
@@ -121,7 +122,7 @@ class Registry:
                 raise
             tables: tuple[Table[Any], ...] = (self.datasets, self.executors)
             entry = next((table.entries.get(name) for table in tables if table.kind == kind), None)
-            owner = f" of plugin {entry.plugin!r}" if entry is not None else ""
+            owner = f" of plugin {self.describe(entry.plugin)}" if entry is not None else ""
             raise HarnessError(f"{kind} {name!r}{owner} failed: {told(error)}; `--no-plugin` leaves it out") from error
 
     def match_models(self, pattern: str) -> list[str]:

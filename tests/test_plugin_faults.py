@@ -199,7 +199,7 @@ def test_executor_that_cannot_be_made_is_one_line_with_its_plugin(
     plugins = load_plugins(PluginChoice())
     study = Study(("timm:resnet18",), ("digits",), executor="odd", weights="scratch", device="cpu")
 
-    with pytest.raises(HarnessError, match="executor 'odd' of plugin 'faulty' failed"):
+    with pytest.raises(HarnessError, match=r"executor 'odd' of plugin 'faulty' \(dist-faulty 3.2\) failed"):
         plan_study(study, plugins, Progress())
 
 
