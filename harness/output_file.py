@@ -127,3 +127,12 @@ def _descriptor(output: Path) -> int | None:
 def _refusal(output: Path, error: OSError) -> HarnessError:
     reason = "nobody reads from it" if error.errno == errno.ENXIO and output.is_fifo() else error.strerror
     return HarnessError(f"cannot write {str(output)!r}: {reason}; choose another file with -o")
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in *folder* on the disk, as a file that was moved there. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.output_file import sync_folder
 
 # "PePR" in ASCII: tells a store from another program's SQLite file.
 APPLICATION_ID = 0x50655052
@@ -154,15 +154,7 @@ def create_empty(path: Path) -> None:
         )
         connection.close()
         aside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         connection.close()
         aside.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import HarnessError
+from harness.output_file import sync_folder
 from harness.quantities import format_quantity
 
 # Of silence, not in all: a dozen gigabytes take their time.
@@ -39,7 +40,7 @@ def download(url: str, target: Path, md5: str) -> None:
             content.flush()
             os.fsync(content.fileno())
             path.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except (OSError, http.client.HTTPException) as error:  # of the network (URLError) and of the disk
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -115,12 +116,3 @@ def _check_room(content: BinaryIO, length: int) -> None:
     free = shutil.disk_usage(Path(content.name).parent).free
     if length > free:
         raise OSError(f"{length} bytes are to come, and {free} are free")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the new name on the disk too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from harness.errors import HarnessError
+from harness.output_file import sync_folder
 from harness.plugins.images.npz_file import Expected, read_headers, read_npz
 from harness.plugins.lidc.dicom_parts import LONGEST_UID
 from harness.plugins.lidc.patches import MOST_PATCHES, RATERS, SIDE, Patches
@@ -81,7 +82,7 @@ def _replace(path: Path, patches: Patches) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _told(arrays: Mapping[str, NDArray[Any]]) -> tuple[bool, str]:
@@ -126,11 +127,3 @@ def _compare(written: Path, patches: Patches) -> None:
     same = all(np.array_equal(getattr(again, name), getattr(patches, name)) for name in ("images", "masks", "uids"))
     if not same or (again.published_order, again.source) != (patches.published_order, patches.source):
         raise HarnessError(f"{str(written)!r} does not hold what was written to it; check the disk")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
