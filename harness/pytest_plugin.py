@@ -1,15 +1,47 @@
-"""The pytest plugin: the fixture `harness_meter`. Nothing of the harness is imported until a test uses it."""
+"""The pytest plugin. Nothing of the harness is imported until a suite uses it: `harness.suites` does the work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 if TYPE_CHECKING:
     from harness.measuring.window import Window
+
+# name of the option and of the ini line -> type of the ini line, what it does
+_OPTIONS: dict[str, tuple[Literal["args", "bool", "string"], str]] = {
+    "harness_meter": ("args", "Meter what benchmarks take with this meter, or with all that work here: 'auto'."),
+    "harness_option": ("args", "Tell meters this, as NAME=VALUE, such as location=DK (carbon) or cpu_watts=15."),
+    "harness_store": ("string", "Keep results in this file, with commit, machine and versions."),
+    "harness_compare": ("bool", "Set results beside those of the last run on this machine in the store."),
+    "harness_compare_fail": ("args", "Fail where one got worse by more than this, such as 'energy:5%'."),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and the ini lines of the same names."""
+    group = parser.getgroup("harness", "what benchmarks take (harness)")
+    for name, (kind, told) in _OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.addini(name, told, type=kind)
+        if kind == "bool":
+            group.addoption(option, action="store_true", default=None, help=told)
+        elif kind == "args":
+            group.addoption(option, action="append", default=None, metavar="NAME", help=f"{told} Repeatable.")
+        else:
+            group.addoption(option, default=None, metavar="FILE", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the suite, where there is something for it to do."""
+    if any(config.getoption(name) or config.getini(name) for name in _OPTIONS):
+        from harness.suites.settings import read_settings
+        from harness.suites.suite import Suite
+
+        config.pluginmanager.register(Suite(config, read_settings(config)), "harness-suite")
 
 
 @pytest.fixture

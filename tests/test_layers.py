@@ -10,7 +10,7 @@ import pytest
 CORE = Path(__file__).parent.parent / "harness"
 JUDGING_WINGS = ("auditing", "comparing", "scoring", "sources")
 JUDGING = ("harness.auditing", "harness.comparing", "harness.scoring", "harness.sources", "harness.pepr")
-WINGS = (*JUDGING_WINGS, "cli", "measuring", "workers", "store", "testing", "training", "weights")
+WINGS = (*JUDGING_WINGS, "cli", "measuring", "workers", "store", "suites", "testing", "training", "weights")
 RUNNING = ("harness.workers", "harness.runner", "harness.training", "harness.study")
 BELOW = tuple(CORE / name for name in ("meter.py", "records.py", "errors.py"))
 

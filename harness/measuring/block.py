@@ -116,13 +116,25 @@ def measure(*meters: str, sharp: bool = True, pue: float = 1.0, **options: Any) 
 
     Raises HarnessError for a meter that is unknown or does not work here.
     """
+    stack, names = open_meters(meters, options)
+    with stack.window(names, sharp=sharp, pue=pue) as window:
+        yield window
+
+
+def open_meters(meters: Sequence[str], options: Mapping[str, Any]) -> tuple[MeterStack, list[str]]:
+    """Return the open meters of this process and the names of those asked for: "auto" and none mean all that work here.
+
+    Raises HarnessError as `measure` does.
+    """
     registry = _default_registry()
     known = {option for entry in registry.meters.entries.values() for option in entry.value.options}
     for option in options.keys() - known:
         raise unknown("option of measure()", option, {"sharp", "pue", *known})
-    names = list(meters) or _automatic(registry, options)
-    with _meters.stack(names, options).window(names, sharp=sharp, pue=pue) as window:
-        yield window
+    names = [name for name in meters if name != "auto"]
+    if len(names) < len(meters) or not meters:
+        names += [name for name in _automatic(registry, options) if name not in names]
+    names = list(dict.fromkeys(names))
+    return _meters.stack(names, options), names
 
 
 # Whether a function is of a kind whose call does nothing yet.

@@ -1,0 +1,42 @@
+"""The meters of one suite, and windows with them that end where they are told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, define
+
+from harness.measuring.block import open_meters
+from harness.measuring.window import Window
+from harness.suites.per_call import Metered
+
+
+@define
+class SuiteMeters:
+    """Those meters that the suite named, shared with all else that meters in this process."""
+
+    asked: Sequence[str]
+    options: Mapping[str, str | float] = Factory(dict)
+
+    def open(self) -> None:
+        """Open them. Raises HarnessError for a meter that is unknown or does not work here."""
+        open_meters(self.asked, self.options)
+
+    def begin(self) -> CallWindow:
+        """Begin a window; errors as `open`."""
+        stack, names = open_meters(self.asked, self.options)
+        return CallWindow(Window(stack, names, {}, sharp=True))
+
+
+@define
+class CallWindow:
+    """A window around calls."""
+
+    _window: Window
+
+    def end(self, calls: int, seconds: float) -> Metered:
+        """End the window, which held *calls* calls that took *seconds* in all, and return its readings."""
+        self._window.stop()
+        start, stop = self._window.edges_ns
+        readings, missing = tuple(self._window.readings), tuple(self._window.missing)
+        return Metered(calls, seconds, (stop - start) / 1e9, readings, missing)
