@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import nvml as fake
 import pytest
 
 SUITE = """
@@ -74,3 +78,141 @@ def test_calls_are_those_of_the_timed_rounds(suite: pytest.Pytester) -> None:
     assert 5 == found["test_setup"]["calls"]
     fast = found["test_fast"]
     assert fast["stats"]["rounds"] * fast["stats"]["iterations"] == fast["calls"]
+
+
+def energies(pytester: pytest.Pytester, tmp_path: Path, *options: str) -> dict[str, dict[str, Any]]:
+    """Run the suite with a fake card whose energy is known, and return what calls took."""
+    environ = fake.environment(tmp_path, fake.card(name="Fake_H100"))
+    command = [sys.executable, "-m", "pytest", *QUICK, "--harness-meter", "nvml", *options]
+    done = subprocess.run(command, cwd=pytester.path, env=environ, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+    return taken(pytester.path)
+
+
+def test_energy_of_the_fake_card_comes_out_within_the_error_bars(suite: pytest.Pytester, tmp_path: Path) -> None:
+    for name, one in energies(suite, tmp_path).items():
+        energy = reading(one, "energy")
+        edges = [(edge["start_monotonic_ns"] / 1e9, edge["stop_monotonic_ns"] / 1e9) for edge in one["windows"]]
+        true = sum(fake.true_joules(*edge) for edge in edges) / one["calls"]
+        assert true == pytest.approx(energy["value"], abs=energy["uncertainty"]), name
+        assert "counter" == energy["source"]
+
+
+def test_rounds_are_run_until_the_error_bar_is_under_five_per_cent(suite: pytest.Pytester, tmp_path: Path) -> None:
+    found = energies(suite, tmp_path, "-k", "fast or slow")
+
+    assert 3 == len(found)
+    for one in found.values():
+        energy = reading(one, "energy")
+        assert energy["uncertainty"] < 0.05 * energy["value"]
+
+
+def test_each_round_with_a_setup_has_a_window_of_its_own(suite: pytest.Pytester) -> None:
+    suite.runpytest_subprocess(*QUICK, "--harness-meter", "time", "-k", "setup or pedantic").assert_outcomes(passed=2)
+
+    found = taken(suite.path)
+    assert 5 == len(found["test_setup"]["windows"])
+    assert 1 == len(found["test_pedantic"]["windows"])
+    lasted = sum(edge["stop_monotonic_ns"] - edge["start_monotonic_ns"] for edge in found["test_setup"]["windows"])
+    assert lasted / 1e9 < found["test_setup"]["stats"]["total"] + 0.005, "setups, of 10 ms each, are not metered"
+
+
+def test_disabled_benchmarks_are_run_once_and_not_metered(suite: pytest.Pytester) -> None:
+    done = suite.runpytest_subprocess("--benchmark-disable", "--harness-meter", "time")
+
+    done.assert_outcomes(passed=5)
+    done.stdout.fnmatch_lines(["harness: no benchmark was metered: pytest-benchmark is switched off*"])
+    done.stdout.no_fnmatch_line("*what one call takes*")
+
+
+def test_xdist_is_said_to_switch_benchmarks_off(suite: pytest.Pytester) -> None:
+    done = suite.runpytest_subprocess("-n", "1", "--harness-meter", "time", "-k", "fast", "-W", "ignore")
+
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(["harness: no benchmark was metered:*under pytest-xdist; run with -n 0"])
+
+
+def test_profiled_benchmarks_are_said_not_to_be_metered(suite: pytest.Pytester) -> None:
+    done = suite.runpytest_subprocess(
+        *QUICK, "--benchmark-cprofile", "tottime", "--harness-meter", "time", "-k", "fast"
+    )
+
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(["harness: no benchmark was metered: with --benchmark-cprofile*"])
+
+
+def test_failing_round_fails_its_test_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import time
+        def test_breaks(benchmark):
+            benchmark(lambda: 1 / 0)
+        def test_breaks_in_a_round(benchmark):
+            calls = iter(range(3))
+            benchmark.pedantic(lambda: next(calls), rounds=9)
+        def test_sleeps(benchmark):
+            benchmark.pedantic(time.sleep, args=(0.001,), rounds=3)
+        """
+    )
+    done = pytester.runpytest_subprocess("--harness-meter", "time", "--benchmark-json=out.json")
+
+    done.assert_outcomes(passed=1, failed=2)
+    done.stdout.fnmatch_lines(["*ZeroDivisionError*"])
+    assert 3 == taken(pytester.path)["test_sleeps"]["calls"]
+
+
+def test_benchmark_that_a_fixture_of_the_suite_asks_for_is_metered(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_late(request):
+            benchmark = request.getfixturevalue("benchmark")
+            benchmark.pedantic(sum, args=([1],), rounds=2)
+        """
+    )
+    pytester.runpytest_subprocess("--harness-meter", "time", "--benchmark-json=out.json").assert_outcomes(passed=1)
+    assert 2 == taken(pytester.path)["test_late"]["calls"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--harness-meter", "tima"], "ERROR: harness: unknown meter 'tima'; did you mean 'time'*"),
+        (["--harness-meter", "time", "--harness-option", "DK"], "ERROR: --harness-option 'DK' is no NAME=VALUE*"),
+        (["--harness-meter", "time", "--harness-option", "place=DK"], "ERROR: harness: unknown option*'place'*"),
+        (["--harness-compare"], "ERROR: --harness-compare*add --harness-meter NAME*"),
+    ],
+)
+def test_wrong_options_are_one_line_before_the_first_test(
+    suite: pytest.Pytester, options: list[str], told: str
+) -> None:
+    done = suite.runpytest_subprocess(*options)
+
+    assert pytest.ExitCode.USAGE_ERROR == done.ret
+    done.stderr.fnmatch_lines([told])
+    done.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_ini_lines_of_the_same_names_do_as_the_options(suite: pytest.Pytester) -> None:
+    suite.makeini("[pytest]\nharness_meter = time memory\n")
+    done = suite.runpytest_subprocess(*QUICK, "-k", "fast")
+
+    done.stdout.fnmatch_lines(["Name*memory*time*Calls"])
+
+
+def test_files_with_readings_are_compared_and_drawn_by_pytest_benchmark(suite: pytest.Pytester) -> None:
+    for _ in range(2):
+        suite.runpytest_subprocess(
+            *QUICK, "--benchmark-autosave", "--harness-meter", "memory", "-k", "pedantic"
+        ).assert_outcomes(passed=1)
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", "--csv=out.csv"]
+    done = subprocess.run(command, cwd=suite.path, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    assert 3 == len((suite.path / "out.csv").read_text().splitlines())
+
+
+def test_plugin_imports_nothing_until_it_is_used() -> None:
+    code = "import sys, pytest; was = set(sys.modules); import harness.pytest_plugin; print(set(sys.modules) - was)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert {"harness", "harness.pytest_plugin"} == set(ast.literal_eval(done.stdout))

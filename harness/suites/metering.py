@@ -37,6 +37,5 @@ class CallWindow:
     def end(self, calls: int, seconds: float) -> Metered:
         """End the window, which held *calls* calls that took *seconds* in all, and return its readings."""
         self._window.stop()
-        start, stop = self._window.edges_ns
         readings, missing = tuple(self._window.readings), tuple(self._window.missing)
-        return Metered(calls, seconds, (stop - start) / 1e9, readings, missing)
+        return Metered(calls, seconds, (self._window.edges_ns,), readings, missing)

@@ -16,16 +16,22 @@ _TOLD = ("meter", "resource", "device", "value", "unit", "uncertainty", "source"
 
 @frozen
 class Metered:
-    """What `calls` calls took in `seconds`, all of it within the metered windows, which lasted `window_seconds`.
+    """What `calls` calls took in `seconds`, all of them within the metered windows.
 
-    `readings` and `missing` are of those windows together, as measured.
+    `readings` and `missing` are of these together, as measured; `windows` their edges on the monotonic clock [ns].
     """
 
     calls: int
     seconds: float
-    window_seconds: float
+    windows: tuple[tuple[int, int], ...]
     readings: tuple[Reading, ...] = ()
     missing: tuple[Missing, ...] = ()
+
+    @property
+    def between(self) -> float:
+        """The part of the windows in which no call was timed, from 0 to 1."""
+        lasted = sum(stop - start for start, stop in self.windows) / 1e9
+        return max(0.0, 1 - self.seconds / lasted) if lasted else 0.0
 
 
 @frozen
@@ -54,6 +60,9 @@ class PerCall:
             "schema": "harness.benchmark/1",
             "calls": self.metered.calls,
             "seconds": self.metered.seconds,
+            "windows": [
+                {"start_monotonic_ns": start, "stop_monotonic_ns": stop} for start, stop in self.metered.windows
+            ],
             "readings": [{name: value for name, value in asdict(r).items() if name in _TOLD} for r in self.readings],
             "missing": [{"meter": m.meter, "resource": m.resource, "reason": m.reason} for m in self.missing],
         }
@@ -66,8 +75,7 @@ def per_call(metered: Metered) -> PerCall:
     mean power of the whole: as it may have been nothing or twice that, the error bar is as much wider.
     """
     derived, lost = derive(metered.readings, metered.missing)
-    between = max(0.0, 1 - metered.seconds / metered.window_seconds) if metered.window_seconds else 0.0
-    readings = [_of_one_call(reading, metered, between) for reading in (*metered.readings, *derived)]
+    readings = [_of_one_call(reading, metered) for reading in (*metered.readings, *derived)]
     return PerCall(tuple(readings), (*metered.missing, *lost), metered)
 
 
@@ -81,20 +89,20 @@ def together(windows: Sequence[Metered]) -> Metered:
     return Metered(
         sum(window.calls for window in windows),
         sum(window.seconds for window in windows),
-        sum(window.window_seconds for window in windows),
+        tuple(edges for window in windows for edges in window.windows),
         tuple(_combined(group) for group in groups.values()),
         tuple(missing.values()),
     )
 
 
-def _of_one_call(reading: Reading, metered: Metered, between: float) -> Reading:
+def _of_one_call(reading: Reading, metered: Metered) -> Reading:
     if reading.resource in COMBINE:
         return reading
     if reading.resource == "time":
         # The benchmark's own clock, within the rounds, knows it better than that of the window around them.
         return evolve(reading, value=metered.seconds / metered.calls, uncertainty=reading.uncertainty / metered.calls)
-    used = reading.value * (1 - between)
-    unsure = reading.uncertainty + reading.value * between
+    used = reading.value * (1 - metered.between)
+    unsure = reading.uncertainty + reading.value * metered.between
     return evolve(reading, value=used / metered.calls, uncertainty=unsure / metered.calls)
 
 
