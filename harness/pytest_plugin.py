@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -45,8 +45,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def harness_meter() -> Callable[..., AbstractContextManager[Window]]:
-    """Meter a block: `with harness_meter("time", "memory") as m: ...`, then `m["memory"].value`."""
+def harness_meter(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Window]]:
+    """Meter a block: `with harness_meter("time", "memory") as m: ...`, then `m["memory"].value`.
+
+    Without names, the meters are those of --harness-meter or, without that too, every one that works here.
+    """
     from harness.measuring.block import measure
 
-    return measure
+    chosen = request.config.getoption("harness_meter") or request.config.getini("harness_meter") or ()
+
+    def meter(*meters: str, **options: Any) -> AbstractContextManager[Window]:
+        return measure(*(meters or chosen), **options)
+
+    return meter

@@ -155,3 +155,16 @@ def test_fixture_meters_a_block_of_a_users_test(pytester: pytest.Pytester) -> No
     )
 
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_fixture_takes_the_meters_of_the_suite_where_none_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_mine(harness_meter):
+            with harness_meter() as m:
+                pass
+            assert {"time"} == {reading.resource for reading in m.readings}
+        """
+    )
+
+    pytester.runpytest_subprocess("--harness-meter", "time").assert_outcomes(passed=1)
