@@ -14,9 +14,10 @@ from harness.auditing.cohorts import find_mixtures
 from harness.auditing.copies import shared_scores, shared_values
 from harness.auditing.evidence import Column, Evidence, Laps, Limits, Row
 from harness.auditing.growth import find_clocks, find_negative, find_standstills, find_stopped_epochs
+from harness.auditing.image_counts import find_count
 from harness.auditing.power import find_odd_powers, usual
 from harness.auditing.resolution import find_unresolved
-from harness.auditing.steps import find_count, find_step, written_step
+from harness.auditing.steps import find_step, written_step
 from harness.errors import HarnessError
 
 DRAW = np.random.default_rng(7)
@@ -61,11 +62,26 @@ def test_the_step_is_about_that_of_most_values_though_one_is_wrong():
 def test_the_number_of_images_is_found_from_accuracies(images, seed):
     right = np.random.default_rng(seed).permutation(np.arange(1, images))[:60]
 
-    assert images == find_count(right / images)
+    assert images == find_count(right / images).n
 
 
-def test_accuracies_of_four_digits_tell_no_number_of_images():
-    assert find_count(np.round(DRAW.uniform(0.5, 0.9, 50), 4)) is None
+@given(st.integers(20, 1000).filter(lambda n: n not in (100, 1000)), st.integers(4, 7), st.integers(0, 2**32 - 1))
+def test_the_number_of_images_is_found_from_accuracies_of_few_digits(images, digits, seed):
+    right = np.random.default_rng(seed).permutation(np.arange(1, images))[:60]
+
+    assert images == find_count(np.round(right / images, digits)).n
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4, 5])
+def test_numbers_of_few_digits_that_are_no_accuracies_tell_no_number_of_images(digits):
+    for seed in range(20):
+        assert find_count(np.round(np.random.default_rng(seed).uniform(0.5, 0.9, 30), digits)) is None
+
+
+def test_a_shifted_accuracy_of_four_digits_is_found_and_no_other():
+    values = np.round([*(DRAW.integers(300, 580, 40) / 608), 66 / 608 + 0.3], 4)
+
+    assert [(40,)] == rows_of(find_impossible(evidence(score("performance", *values)), Limits()))
 
 
 def test_numbers_of_no_test_set_tell_no_number_of_images():

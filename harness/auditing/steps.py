@@ -16,8 +16,6 @@ _NOT_WHOLE, _ROUNDING = 1e-6, 4 * float(np.finfo(np.float64).eps)
 _MOST = 0.95
 # As many as every double has.
 _DIGITS = 15
-# Accuracies: far above the noise of doubles, far below one by the number of images of any test set.
-_FINEST_SCORE = 1e-6
 
 
 def find_step(values: Floats) -> float:
@@ -50,7 +48,7 @@ def _step_between(distinct: Floats, exact: float) -> float:
     """
     gaps = np.sort(np.diff(distinct))[:_GAPS]
     noise = max(3 * float(np.sqrt(_ROUNDING * distinct[-1] * gaps[-1])), 1.6 * exact)
-    return float(np.median([common_divisor(subset, noise) for subset in _subsets(gaps)]))
+    return float(np.median([common_divisor(subset, noise) for subset in subsets(gaps)]))
 
 
 def steps_at(distinct: Floats, at: Codes) -> Floats:
@@ -84,21 +82,7 @@ def _divisor(whole: Floats) -> float:
     """The greatest common divisor of most of these whole numbers: the median of those of small subsets."""
     if len(whole) < 3:
         return 1.0
-    return float(np.median([np.gcd.reduce(subset.astype(np.int64)) for subset in _subsets(whole)]))
-
-
-def find_count(scores: Floats) -> int | None:
-    """Return the n for which most *scores* in [0, 1] seem to be multiples of 1/n, None if there is none.
-
-    Powers of ten are none: they say how many digits were printed, not how many images there were.
-    """
-    distinct = np.unique(scores[(scores > 0) & (scores < 1)])
-    if len(distinct) < _SIZE + 3:
-        return None
-    found = [1 / common_divisor(np.append(subset, 1.0), _FINEST_SCORE) for subset in _subsets(distinct)]
-    counts, often = np.unique(np.round(found).astype(np.int64), return_counts=True)
-    count = int(counts[often.argmax()])
-    return None if count < 2 or 10 ** round(np.log10(count)) == count or often.max() < 3 else count
+    return float(np.median([np.gcd.reduce(subset.astype(np.int64)) for subset in subsets(whole)]))
 
 
 def common_divisor(values: Floats, noise: float) -> float:
@@ -114,7 +98,8 @@ def common_divisor(values: Floats, noise: float) -> float:
     return divisor
 
 
-def _subsets(distinct: Floats) -> Iterator[Floats]:
+def subsets(distinct: Floats) -> Iterator[Floats]:
+    """Yield small subsets of the *distinct* values, drawn at random, the same each time."""
     if len(distinct) <= _SIZE:
         yield distinct
         return
