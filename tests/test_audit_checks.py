@@ -110,6 +110,13 @@ def test_ties_that_the_step_explains_are_none(step):
     assert [] == shared_values(values, 0.01)
 
 
+def test_ties_stay_explained_though_wrong_rows_hold_many_of_the_few_distinct_values():
+    values = np.round(DRAW.uniform(0.5, 3, 1000), 1)
+    values[:15] *= DRAW.uniform(0.01, 0.1, 15)
+
+    assert [] == shared_values(values, 0.01)
+
+
 def test_ties_that_few_significant_digits_explain_are_none():
     values = np.array([float(f"{value:.4g}") for value in np.exp(DRAW.uniform(-3, 8, 2000))])
 

@@ -58,7 +58,7 @@ def shared_values(values: Floats, coincidences: float) -> list[Rows]:
     tied = np.flatnonzero(often > 1)
     if not len(tied):
         return []
-    expected = len(known) / 2 * steps_at(distinct, tied) * _density(distinct, tied)
+    expected = len(known) / 2 * steps_at(values[known], distinct[tied]) * _density(distinct, tied)
     told = {int(one) for one, chance in zip(tied, expected, strict=True) if chance < coincidences}
     return _rows_by_code(known, code, told)
 

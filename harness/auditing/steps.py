@@ -24,20 +24,21 @@ def find_step(values: Floats) -> float:
     Looked for among decimal fractions, as meters and tables have them, binary ones, as some counters do, and between
     neighbours, for steps that a conversion of units made odd. 0 for no values but 0.
     """
-    distinct, exact = _distinct(values), written_step(values)
+    (distinct, _), exact = _distinct(values), written_step(values)
     return max(exact, _step_between(distinct, exact)) if len(distinct) > _SIZE else exact
 
 
 def written_step(values: Floats) -> float:
     """Return the same of decimal and binary fractions only: exact, where `find_step` may give twice the step."""
-    distinct = _distinct(values)
+    distinct, often = _distinct(values)
     if not len(distinct):
         return 0.0
-    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, often, base) for base in (10, 2)))
 
 
-def _distinct(values: Floats) -> Floats:
-    return np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
+def _distinct(values: Floats) -> tuple[Floats, Codes]:
+    """The distinct sizes but 0, and how many rows hold each: a wrong one is a row's, however few sizes there are."""
+    return np.unique(np.abs(values[np.isfinite(values) & (values != 0)]), return_counts=True)
 
 
 def _step_between(distinct: Floats, exact: float) -> float:
@@ -51,30 +52,30 @@ def _step_between(distinct: Floats, exact: float) -> float:
     return float(np.median([common_divisor(subset, noise) for subset in subsets(gaps)]))
 
 
-def steps_at(distinct: Floats, at: Codes) -> Floats:
-    """Return the step around each of the *distinct* values in *at*: the whole column's, or its own if that is wider.
+def steps_at(values: Floats, shared: Floats) -> Floats:
+    """Return the step of positive *values* around each *shared* one: the whole column's, or its own if that is wider.
 
     Where all are written with so many significant digits, large values come in wider steps than small ones.
     """
-    exponents = np.floor(np.log10(distinct))
-    digits = next((count for count in range(1, _DIGITS) if _have_digits(distinct, exponents, count)), _DIGITS)
-    return np.maximum(find_step(distinct), 10.0 ** (exponents[at] - digits + 1))
+    exponents = np.floor(np.log10(values))
+    digits = next((count for count in range(1, _DIGITS) if _have_digits(values, exponents, count)), _DIGITS)
+    return np.maximum(find_step(values), 10.0 ** (np.floor(np.log10(shared)) - digits + 1))
 
 
-def _have_digits(distinct: Floats, exponents: Floats, count: int) -> bool:
-    scaled = distinct * 10.0 ** (count - 1 - exponents)
+def _have_digits(values: Floats, exponents: Floats, count: int) -> bool:
+    scaled = values * 10.0 ** (count - 1 - exponents)
     return bool(np.mean(np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled) >= _MOST)
 
 
-def _step_of_base(distinct: Floats, base: int) -> float:
+def _step_of_base(distinct: Floats, often: Codes, base: int) -> float:
     """The step as a whole multiple of the largest power of 1/*base* that will do; 0 where none will."""
     for power in range(31):
         scaled = distinct * float(base) ** power
         if scaled[-1] > _LARGEST:
             break
-        whole = scaled[np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled]
-        if len(whole) >= _MOST * len(distinct):
-            return _divisor(np.round(whole)) / float(base) ** power
+        whole = np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled
+        if often[whole].sum() >= _MOST * often.sum():
+            return _divisor(np.round(scaled[whole])) / float(base) ** power
     return 0.0
 
 
