@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from harness.auditing.accuracy import find_impossible, find_outside
 from harness.auditing.audit import audit
 from harness.auditing.cohorts import find_mixtures
-from harness.auditing.copies import shared_scores, shared_values
+from harness.auditing.copies import shared_rows, shared_scores, shared_values
 from harness.auditing.evidence import Column, Evidence, Laps, Limits, Row
 from harness.auditing.growth import find_clocks, find_negative, find_standstills, find_stopped_epochs
 from harness.auditing.image_counts import find_count
@@ -136,6 +136,33 @@ def test_a_copied_curve_shares_its_metrics():
     curves[7] = curves[3]
 
     assert [(3, 7)] == shared_scores([score(str(e), *curves[:, e]) for e in range(6)], 60, 0.01)
+
+
+def coarse_rows(draw, size=300):
+    """Rows whose seconds, joules and accuracies are each so coarse that many are equal by chance."""
+    seconds = np.round(np.exp(draw.normal(4, 1, size)), 1)
+    joules = np.round(200 * seconds * np.exp(draw.normal(0, 0.2, size)), -1)
+    return joules, seconds, draw.integers(150, 350, size) / 360
+
+
+def copied(joules, seconds, right):
+    columns = cost("energy", *joules), cost("time", *seconds, unit="s"), score("performance", *right)
+    return shared_rows(evidence(*columns, powers=(("energy", "time"),)), 0.01)
+
+
+def test_a_copied_row_is_told_by_all_columns_together_where_each_is_too_coarse():
+    columns = coarse_rows(np.random.default_rng(3))
+    for column in columns:
+        column[7] = column[3]
+
+    assert not any(shared_values(column, 0.01) for column in columns)
+    assert [(3, 7)] == copied(*columns)
+
+
+def test_rows_of_short_runs_are_the_same_by_chance():
+    seconds = np.repeat(np.arange(1, 11) / 10, 30)
+
+    assert [] == copied(np.round(seconds * 200, -1), seconds, DRAW.integers(8, 12, 300) / 12)
 
 
 def test_the_usual_power_stays_though_two_in_five_rows_are_wrong():
