@@ -78,6 +78,18 @@ def test_numbers_of_few_digits_that_are_no_accuracies_tell_no_number_of_images(d
         assert find_count(np.round(np.random.default_rng(seed).uniform(0.5, 0.9, 30), digits)) is None
 
 
+def test_accuracies_most_of_which_have_even_numerators_by_chance_are_right():
+    values = np.array([3265, 3250, 3098, 3000, 2812, 2632, 2612, 2842, 2738, 2658]) / 3644
+
+    assert [] == list(find_impossible(evidence(score("performance", *values)), Limits()))
+
+
+def test_printed_accuracies_are_not_held_against_what_is_left_of_the_digits():
+    values = np.round(np.random.default_rng(1).binomial(5279, 0.8, 1000) / 5279, 4)
+
+    assert [] == list(find_impossible(evidence(score("performance", *values)), Limits()))
+
+
 def test_a_shifted_accuracy_of_four_digits_is_found_and_no_other():
     values = np.round([*(DRAW.integers(300, 580, 40) / 608), 66 / 608 + 0.3], 4)
 

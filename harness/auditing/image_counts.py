@@ -14,11 +14,14 @@ _FINEST = 1e-6
 EXACT, _MOST_DIGITS = 1e-7, 7
 _FEWEST_SCORES = 8
 _LARGEST = 60_000
-# Where half of all printed numbers would fit, a fit says nothing.
-_MOST_BY_CHANCE = 0.5
+# Where nearly all printed numbers would fit, a fit says nothing. Up to there, since printed multiples of 1/n nearly are
+# some of 1/(10^digits - n), too, and the better of the two must be among the candidates.
+_MOST_BY_CHANCE = 0.9
 _SIEVED, _SIEVE_SHARE = 12, 0.6
 # Of all groups and columns that were ever audited, about one would be told a wrong n.
 _CHANCE = 1e-6
+# If all scores but a few have even numerators, that may be chance, and n twice as large.
+_FACTORS, _ALL_EVEN = np.arange(2, 11), 1e-3
 
 
 @frozen
@@ -52,8 +55,17 @@ def _exact(distinct: Floats) -> Count | None:
     found = [1 / common_divisor(np.append(subset, 1.0), _FINEST) for subset in subsets(distinct)]
     counts, often = np.unique(np.round(found).astype(np.int64), return_counts=True)
     count = int(counts[often.argmax()])
-    usual = count < 2 or 10 ** round(np.log10(count)) == count or often.max() < 3
-    return None if usual else Count(count, EXACT)
+    if count < 2 or 10 ** round(np.log10(count)) == count or often.max() < 3:
+        return None
+    return Count(_widened(distinct, count), EXACT)
+
+
+def _widened(distinct: Floats, count: int) -> int:
+    """The smallest multiple of *count* that more scores fit, if it may be chance that most fit *count* already."""
+    fits = _fitting(distinct, count * np.append(1, _FACTORS), EXACT)
+    by_chance = _log_chances(fits[0], len(distinct), 1 / _FACTORS) > np.log(_ALL_EVEN)
+    wider = np.flatnonzero((fits[1:] > fits[0]) & by_chance)
+    return count * int(_FACTORS[wider[0]]) if len(wider) else count
 
 
 def _printed(distinct: Floats, digits: int) -> Count | None:
@@ -78,7 +90,7 @@ def _fitting(scores: Floats, counts: Floats, noise: float) -> Floats:
     return fits
 
 
-def _log_chances(fits: Floats, size: int, chance: Floats) -> Floats:
+def _log_chances(fits: Floats | float, size: int, chance: Floats) -> Floats:
     """The logarithm of a bound on the probability that so many of *size* numbers fit by *chance* (Chernoff's)."""
     share = np.clip(fits / size, 1e-12, 1 - 1e-12)
     divergence = share * np.log(share / chance) + (1 - share) * np.log((1 - share) / (1 - chance))
