@@ -193,6 +193,23 @@ def test_powers_are_held_against_the_group_where_groups_differ():
     assert [(30,)] == rows_of(found)
 
 
+def test_a_clock_that_stopped_is_found_among_five_rows():
+    seconds = np.array([10.0, 20, 30, 40, 5])
+    both = (cost("energy", *seconds[:4] * [201, 199, 204, 197], 10_000), cost("time", *seconds, unit="s"))
+
+    assert [(4,)] == rows_of(find_odd_powers(evidence(*both, powers=(("energy", "time"),)), Limits()))
+
+
+def test_the_powers_of_few_rows_that_scatter_by_a_quarter_are_right():
+    draw, off = np.random.default_rng(1), 0
+    for _ in range(200):
+        seconds = draw.uniform(10, 50, 5)
+        both = (cost("energy", *seconds * np.exp(draw.normal(5, 0.25, 5))), cost("time", *seconds, unit="s"))
+        off += len([*find_odd_powers(evidence(*both, powers=(("energy", "time"),)), Limits())])
+
+    assert off <= 0.01 * 5 * 200
+
+
 def test_a_group_most_of_which_carries_the_energy_of_others_is_held_against_the_device():
     watts = DRAW.normal(300, 5, 80)
     watts[60:74] *= 6
