@@ -129,6 +129,10 @@ def test_ties_stay_explained_though_wrong_rows_hold_many_of_the_few_distinct_val
     assert [] == shared_values(values, 0.01)
 
 
+def test_two_equal_times_of_a_clock_with_tenths_are_none_though_one_of_five_rows_is_wrong():
+    assert [] == shared_values(np.array([0.3, 1.0, 1.0, 2.4, 0.0271828]), 0.01)
+
+
 def test_ties_that_few_significant_digits_explain_are_none():
     values = np.array([float(f"{value:.4g}") for value in np.exp(DRAW.uniform(-3, 8, 2000))])
 
@@ -254,6 +258,21 @@ def test_energy_without_time_and_time_without_energy_are_found():
     assert [(1,), (0,)] == rows_of(find_standstills(evidence(*both, powers=(("energy", "time"),)), Limits()))
 
 
+def test_an_energy_within_its_uncertainty_of_0_stands_still_only_where_the_usual_power_gave_more():
+    energy = cost("energy", 400, 420, 0, uncertainty=np.full(3, 2.0))
+    short = cost("energy of infer_single", 0, 0, 0, uncertainty=np.full(3, 2.0))
+    columns = (energy, cost("time", 2, 2, 2, unit="s"), short, cost("time of infer_single", 1e-3, 1e-3, 9, unit="s"))
+    powers = (("energy", "time"), ("energy of infer_single", "time of infer_single"))
+
+    assert [(2,), (2,)] == rows_of(find_standstills(evidence(*columns, powers=powers), Limits()))
+
+
+def test_a_counter_that_stands_still_in_all_rows_is_found():
+    energy, time = cost("energy", 0, 0, uncertainty=np.full(2, 0.1)), cost("time", 60, 90, unit="s")
+
+    assert [(0, 1)] == rows_of(find_standstills(evidence(energy, time, powers=(("energy", "time"),)), Limits()))
+
+
 def test_a_clock_that_disagrees_with_its_window_is_found():
     time = cost("time", 10, 4, unit="s")
 
@@ -286,6 +305,13 @@ def test_a_reading_below_its_uncertainty_is_found():
     column = cost("energy", 5, 0.2, uncertainty=np.array([0.5, 0.5]))
 
     assert [(1,)] == rows_of(find_unresolved(evidence(column), Limits()))
+
+
+def test_readings_of_a_meter_too_coarse_for_all_rows_are_one_finding():
+    column = cost("energy", 0, 0.2, 0.3, 7, uncertainty=np.full(4, 0.5))
+    found = [*find_unresolved(evidence(column), Limits())]
+
+    assert [((0, 1, 2), "energy is 0 J ± 0.5; so in 3 rows")] == [(one.rows, one.reason) for one in found]
 
 
 def test_a_reading_of_one_step_is_found_in_a_table():

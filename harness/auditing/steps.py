@@ -64,7 +64,13 @@ def steps_at(values: Floats, shared: Floats) -> Floats:
 
 def _have_digits(values: Floats, exponents: Floats, count: int) -> bool:
     scaled = values * 10.0 ** (count - 1 - exponents)
-    return bool(np.mean(np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled) >= _MOST)
+    whole = np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled
+    return _are_most(int(np.count_nonzero(whole)), len(whole))
+
+
+def _are_most(fits: int, size: int) -> bool:
+    """Whether all but a few do: one in twenty may be wrong, and in a small table one."""
+    return fits >= _MOST * size or (fits == size - 1 and size >= _SIZE - 1)
 
 
 def _step_of_base(distinct: Floats, often: Codes, base: int) -> float:
@@ -74,7 +80,7 @@ def _step_of_base(distinct: Floats, often: Codes, base: int) -> float:
         if scaled[-1] > _LARGEST:
             break
         whole = np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled
-        if often[whole].sum() >= _MOST * often.sum():
+        if _are_most(int(often[whole].sum()), int(often.sum())):
             return _divisor(np.round(scaled[whole])) / float(base) ** power
     return 0.0
 
