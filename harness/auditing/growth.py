@@ -51,13 +51,17 @@ def _usual_power(evidence: Evidence, name: str) -> float:
     """The median power of the resource of the energy column *name* over all phases; 0 where none is known."""
     resource = name.partition(" of ")[0]
     powers = [
-        evidence.column(energy).values / evidence.column(time).values
+        _powers(evidence.column(energy).values, evidence.column(time).values)
         for energy, time in evidence.powers
         if energy.partition(" of ")[0] == resource
     ]
     known = np.concatenate(powers)
-    known = known[np.isfinite(known) & (known > 0)]
     return float(np.median(known)) if len(known) else 0.0
+
+
+def _powers(energy: Floats, time: Floats) -> Floats:
+    known = (energy > 0) & (time > 0)
+    return np.asarray(energy[known] / time[known], dtype=np.float64)
 
 
 def find_clocks(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
