@@ -164,6 +164,18 @@ def test_an_older_fault_in_the_store_is_not_told_again(capsys, tmp_path):
     assert "" == capsys.readouterr().err
 
 
+def test_a_fault_of_the_audit_is_none_of_the_run(monkeypatch, capsys, tmp_path):
+    def fail(path):
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr("harness.auditing.announce.audit_source", fail)
+    announce(tmp_path / "some.sqlite", ["key"])
+
+    assert f"harness: warning: {tmp_path}/some.sqlite could not be audited (ValueError: two lines)\n" == (
+        capsys.readouterr().err
+    )
+
+
 def test_a_run_tells_what_is_found_in_its_trials(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     words = ("--plugin", "chaos", "--executor", "bare", "--dataset", "nothing", "--device", "cpu", "--model", "done")
