@@ -133,6 +133,24 @@ def test_two_equal_times_of_a_clock_with_tenths_are_none_though_one_of_five_rows
     assert [] == shared_values(np.array([0.3, 1.0, 1.0, 2.4, 0.0271828]), 0.01)
 
 
+def scattered(draw, size=1000):
+    return np.round(np.exp(draw.normal(7, 1, size)), 3)
+
+
+def test_many_equal_energies_are_found_where_chance_would_make_a_few():
+    values = scattered(np.random.default_rng(2))
+    carried = np.arange(60).reshape(-1, 2)
+    values[carried[:, 0]] = values[carried[:, 1]]
+
+    assert {tuple(pair) for pair in carried.tolist()} <= set(shared_values(values, 0.01))
+
+
+def test_the_few_equal_energies_that_chance_makes_are_left_alone():
+    found = [len(shared_values(scattered(np.random.default_rng(seed)), 0.01)) for seed in range(50)]
+
+    assert sum(2 * pairs for pairs in found) <= 0.001 * 50 * 1000
+
+
 def test_ties_that_few_significant_digits_explain_are_none():
     values = np.array([float(f"{value:.4g}") for value in np.exp(DRAW.uniform(-3, 8, 2000))])
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.auditing.chance import chance_of_cost, chance_of_energy, chance_of_scores, chances
 from harness.auditing.evidence import Codes, Column, Evidence, Finding, Floats, Limits, some
 
 READING, METRICS, ROW = "shared reading", "shared metrics", "copied row"
+# Of the rows found for their number one in ten may be right.
+_BY_CHANCE = 0.1
 Rows = tuple[int, ...]
 
 
@@ -46,16 +49,29 @@ def _row(rows: Rows, columns: Sequence[Column]) -> Finding:
 def shared_values(values: Floats, coincidences: float) -> list[Rows]:
     """Return the rows of each value that several hold though fewer than *coincidences* equal pairs are to be expected.
 
-    How many are is told by the step of the values and by how dense different values lie around the shared one.
+    How many are is told by the step of the values and by how dense different values lie around the shared one. Where
+    chance explains some pairs, but so many are there that it makes a tenth of them at most, all of them are returned.
     """
     known = np.flatnonzero(np.isfinite(values) & (values > 0))
     distinct, code, often = np.unique(values[known], return_inverse=True, return_counts=True)
-    tied = np.flatnonzero(often > 1)
-    if not len(tied):
+    if not (often > 1).any():
         return []
-    expected = len(known) ** 2 / 2 * chances(values[known], distinct, tied)
-    told = {int(one) for one, chance in zip(tied, expected, strict=True) if chance < coincidences}
-    return _rows_by_code(known, code, told)
+    chance = chances(values[known], distinct, np.arange(len(distinct)))
+    told = (chance * len(known) ** 2 / 2 < coincidences) | _more_than_expected(chance, often, coincidences)
+    return _rows_by_code(known, code, {int(one) for one in np.flatnonzero(told & (often > 1))})
+
+
+def _more_than_expected(chance: Floats, often: Codes, coincidences: float) -> npt.NDArray[np.bool_]:
+    """The values so little likely to be equal that among all such far more are than by *chance* (Poisson, Chernoff)."""
+    order = np.argsort(chance, kind="stable")
+    expected = np.cumsum((chance * often)[order]) * often.sum() / 2
+    pairs = np.cumsum(often[order] - 1)
+    at_least = np.maximum(pairs, 1)
+    log_chance = at_least - expected - at_least * np.log(at_least / expected)
+    believed = (log_chance < np.log(coincidences)) & (expected <= _BY_CHANCE * pairs)
+    found = np.zeros(len(chance), dtype=np.bool_)
+    found[order[: int(np.flatnonzero(believed).max(initial=-1)) + 1]] = True
+    return found
 
 
 def shared_scores(scores: Sequence[Column], size: int, coincidences: float) -> list[Rows]:
