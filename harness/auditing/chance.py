@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from attrs import frozen
 
 from harness.auditing.evidence import Codes, Floats
 from harness.auditing.steps import steps_at
@@ -39,41 +40,64 @@ def _reach(distinct: Floats, at: Codes, count: int) -> Floats:
     return np.asarray(np.sort(around, axis=1)[:, count], dtype=np.float64)
 
 
-def chance_of_cost(values: Floats, rows: Sequence[int]) -> float:
-    """Return how likely another row has the cost that all *rows* have; 1 where that is none."""
-    return _chance_of(values, rows) if values[rows[0]] > 0 else 1.0
+@frozen(eq=False)
+class Likely:
+    """How likely the value of each row is to be that of another by its step and density, and how many rows have it."""
+
+    chance: Floats
+    rows: Codes
+
+    def of(self, rows: Sequence[int]) -> float:
+        """Return how likely another row has the value that all *rows* have: as many as do beside them, at least."""
+        return max(float(self.chance[rows[0]]), float(self.rows[rows[0]] - len(rows)) / len(self.chance))
 
 
-def chance_of_energy(energy: Floats, time: Floats, rows: Sequence[int]) -> float:
-    """Return how likely another row that takes the time of *rows* has their energy, too: that of the same power."""
-    shared = energy[[rows[0]]], time[[rows[0]]]
-    if not (shared[0] > 0 and shared[1] > 0):
-        return 1.0
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        powers = energy / time
-    return _chance_of(powers, rows, steps_at(energy[np.isfinite(energy) & (energy > 0)], shared[0]) / shared[1])
+def likely_costs(values: Floats) -> Likely:
+    """Return how likely each cost is; it is certain where it is missing or not positive."""
+    return _likely(values, None)
 
 
-def _chance_of(values: Floats, rows: Sequence[int], step: Floats | None = None) -> float:
-    """That of `chances`, or how many rows beside *rows* have the same value if that is more."""
-    known = values[np.isfinite(values) & (values > 0)]
-    distinct, often = np.unique(known, return_counts=True)
-    at = np.flatnonzero(distinct == values[rows[0]])
-    if not len(at):
-        return 1.0
-    found = float(chances(known, distinct, at, step)[0])
-    return max(found, float(often[at[0]] - len(rows)) / len(known))
+def likely_energies(energy: Floats, time: Floats) -> Likely:
+    """Return how likely each energy is among rows that take the same time: as likely as the same power."""
+    known = (energy > 0) & (time > 0)
+    powers, step = np.full((2, len(energy)), np.nan)
+    powers[known] = energy[known] / time[known]
+    if known.any():
+        step[known] = steps_at(energy[known], energy[known]) / time[known]
+    return _likely(powers, step)
 
 
-def chance_of_scores(values: Floats, row: Floats) -> float:
-    """Return how likely another row of the scores *values* (rows, columns) holds what *row* does.
+def _likely(values: Floats, step: Floats | None) -> Likely:
+    known = np.flatnonzero(np.isfinite(values) & (values > 0))
+    chance, rows = np.ones(len(values)), np.ones(len(values), dtype=np.intp)
+    if len(known):
+        distinct, first, code, often = np.unique(
+            values[known], return_index=True, return_inverse=True, return_counts=True
+        )
+        wide = None if step is None else step[known][first]
+        chance[known] = chances(values[known], distinct, np.arange(len(distinct)), wide)[code]
+        rows[known] = often[code]
+    return Likely(chance, rows)
 
-    A score is as likely as it is frequent in its column, but counts only once in a row: a model that always gives one
-    answer has the same accuracy after each epoch, and shares it with others.
+
+def likely_scores(values: Floats) -> Floats:
+    """Return how frequent each of the scores *values* (rows, columns) is among the other rows, NaN where missing."""
+    shares = np.full(values.shape, np.nan)
+    for place in range(values.shape[1]):
+        known = np.flatnonzero(np.isfinite(values[:, place]))
+        _, code, often = np.unique(values[known, place], return_inverse=True, return_counts=True)
+        shares[known, place] = (often[code] - 1) / max(1, len(known) - 1)
+    return shares
+
+
+def chance_of_scores(scores: Floats, shares: Floats) -> float:
+    """Return how likely another row has these *scores*, as frequent as *shares* says.
+
+    Each counts only once in a row: a model that always gives one answer has the same accuracy after each epoch, and
+    shares it with others.
     """
     found: dict[float, float] = {}
-    for place in np.flatnonzero(np.isfinite(row)):
-        same = np.count_nonzero(values[:, place] == row[place]) - 1
-        share = same / max(1, np.count_nonzero(np.isfinite(values[:, place])) - 1)
-        found[float(row[place])] = max(share, found.get(float(row[place]), 0.0))
+    for score, share in zip(scores.tolist(), shares.tolist(), strict=True):
+        if share == share:
+            found[score] = max(share, found.get(score, 0.0))
     return float(np.prod([*found.values()])) if found else 1.0

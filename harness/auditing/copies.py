@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.auditing.chance import chance_of_cost, chance_of_energy, chance_of_scores, chances
+from harness.auditing.chance import Likely, chance_of_scores, chances, likely_costs, likely_energies, likely_scores
 from harness.auditing.evidence import Codes, Column, Evidence, Finding, Floats, Limits, some
 
 READING, METRICS, ROW = "shared reading", "shared metrics", "copied row"
@@ -20,17 +21,17 @@ def find_copies(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
     """Yield the readings, the metrics and the whole rows that different trials share bit for bit."""
     costs, scores = evidence.of_kind("cost"), evidence.of_kind("score")
     whole = shared_rows(evidence, limits.coincidences)
-    copied = [set(rows) for rows in whole]
+    copied = {row: rows for rows in whole for row in rows}
     shared: dict[Rows, list[str]] = {}
     for column in costs:
         for rows in shared_values(column.values, limits.coincidences):
             shared.setdefault(rows, []).append(column.name)
     for rows, names in shared.items():
-        if set(rows) not in copied:
+        if copied.get(rows[0]) != rows:
             yield _readings(rows, names, costs)
     yield from (_row(rows, [*costs, *scores]) for rows in whole)
     for rows in shared_scores(scores, len(evidence.rows), limits.coincidences):
-        if not any(set(rows) <= known for known in copied):
+        if not set(rows) <= {*copied.get(rows[0], ())}:
             told = f"all {len(scores)} metrics are the same to the last digit: a copy, or one network under two names"
             yield Finding(METRICS, rows, tuple(column.name for column in scores), told)
 
@@ -79,8 +80,10 @@ def shared_scores(scores: Sequence[Column], size: int, coincidences: float) -> l
     if not scores:
         return []
     values = np.stack([column.values for column in scores], axis=1)
-    pairs = size * (size - 1) / 2
-    return [rows for rows in _alike(values) if pairs * chance_of_scores(values, values[rows[0]]) < coincidences]
+    shares, pairs = likely_scores(values), size * (size - 1) / 2
+    return [
+        rows for rows in _alike(values) if pairs * chance_of_scores(values[rows[0]], shares[rows[0]]) < coincidences
+    ]
 
 
 def shared_rows(evidence: Evidence, coincidences: float) -> list[Rows]:
@@ -92,28 +95,30 @@ def shared_rows(evidence: Evidence, coincidences: float) -> list[Rows]:
     if not costs or not scores:
         return []
     values = np.stack([column.values for column in scores], axis=1)
-    pairs = len(values) * (len(values) - 1) / 2
+    alike = _alike(np.column_stack([values, *(column.values for column in costs)]))
+    if not alike:
+        return []
+    chances_of, shares, pairs = _chances_of_costs(evidence, costs), likely_scores(values), len(values) ** 2 / 2
     found = []
-    for rows in _alike(np.column_stack([values, *(column.values for column in costs)])):
-        chance = _chance_of_costs(evidence, costs, rows)
-        alone = chance * len(values) ** 2 / 2 < coincidences
-        if alone or pairs * chance * chance_of_scores(values, values[rows[0]]) < coincidences:
+    for rows in alike:
+        chance = pairs * min(math.prod(one.of(rows) for one in together) for together in chances_of)
+        if min(chance, chance * chance_of_scores(values[rows[0]], shares[rows[0]])) < coincidences:
             found.append(rows)
     return found
 
 
-def _chance_of_costs(evidence: Evidence, costs: Sequence[Column], rows: Rows) -> float:
-    """How likely another row has all costs of *rows*: the least likely one's, or that of a time and of its power.
+def _chances_of_costs(evidence: Evidence, costs: Sequence[Column]) -> list[tuple[Likely, ...]]:
+    """What says how likely another row has the same costs: each of them alone, and each time with its power.
 
     Other costs follow from these; to count them too would be to count one coincidence twice.
     """
-    alone = {column.name: chance_of_cost(column.values, rows) for column in costs}
+    alone = {column.name: likely_costs(column.values) for column in costs}
     both = [
-        alone[time] * chance_of_energy(evidence.column(energy).values, evidence.column(time).values, rows)
+        (alone[time], likely_energies(evidence.column(energy).values, evidence.column(time).values))
         for energy, time in evidence.powers
         if time in alone and energy in alone
     ]
-    return min([*alone.values(), *both])
+    return [*((one,) for one in alone.values()), *both]
 
 
 def _alike(values: Floats) -> list[Rows]:
