@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import sqlite3
 import time
 from pathlib import Path
 
@@ -95,6 +97,25 @@ def test_ten_thousand_trials_take_a_few_seconds_at_most(tmp_path):
     audit_source(source)
 
     assert time.process_time() - start < 4  # 0.3 s on an idle machine
+
+
+def test_a_table_that_holds_five_thousand_rows_twice_takes_a_few_seconds_at_most(tmp_path):
+    rows = make_rows(np.random.default_rng(1), models=1000, datasets=5)
+    source = write_csv(tmp_path / "twice.csv", rows + rows)
+    start = time.process_time()
+
+    assert 5000 == sum(finding.check == "copied row" for finding in audit_source(source).findings)
+    assert time.process_time() - start < 4  # 0.6 s on an idle machine
+
+
+def test_an_energy_that_is_not_that_of_the_only_epoch_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("made_cohorts.EPOCHS", 1)
+    monkeypatch.setattr("made_cohorts.SCORES", SCORES[-1:])
+    source = write_store(tmp_path / "one.sqlite", make_rows(np.random.default_rng(1), models=4, datasets=1))
+    with contextlib.closing(sqlite3.connect(source)) as store, store:
+        store.execute("UPDATE readings SET value = value * 1.5 WHERE resource = 'energy_gpu' AND epoch IS NULL")
+
+    assert {"epochs and whole disagree"} == {finding.check for finding in audit_source(source).findings}
 
 
 def test_findings_about_some_trials_are_those_that_touch_them(tmp_path):

@@ -11,12 +11,13 @@ from hypothesis.extra import numpy as arrays
 from harness.auditing.accuracy import find_impossible, find_outside
 from harness.auditing.audit import audit
 from harness.auditing.cohorts import find_mixtures
-from harness.auditing.copies import shared_scores, shared_values
+from harness.auditing.copies import shared_rows, shared_scores, shared_values
 from harness.auditing.evidence import Column, Evidence, Laps, Limits, Row
 from harness.auditing.growth import find_clocks, find_negative, find_standstills, find_stopped_epochs
+from harness.auditing.image_counts import find_count
 from harness.auditing.power import find_odd_powers, usual
 from harness.auditing.resolution import find_unresolved
-from harness.auditing.steps import find_count, find_step, written_step
+from harness.auditing.steps import find_step, written_step
 from harness.errors import HarnessError
 
 DRAW = np.random.default_rng(7)
@@ -61,11 +62,38 @@ def test_the_step_is_about_that_of_most_values_though_one_is_wrong():
 def test_the_number_of_images_is_found_from_accuracies(images, seed):
     right = np.random.default_rng(seed).permutation(np.arange(1, images))[:60]
 
-    assert images == find_count(right / images)
+    assert images == find_count(right / images).n
 
 
-def test_accuracies_of_four_digits_tell_no_number_of_images():
-    assert find_count(np.round(DRAW.uniform(0.5, 0.9, 50), 4)) is None
+@given(st.integers(20, 1000).filter(lambda n: n not in (100, 1000)), st.integers(4, 7), st.integers(0, 2**32 - 1))
+def test_the_number_of_images_is_found_from_accuracies_of_few_digits(images, digits, seed):
+    right = np.random.default_rng(seed).permutation(np.arange(1, images))[:60]
+
+    assert images == find_count(np.round(right / images, digits)).n
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4, 5])
+def test_numbers_of_few_digits_that_are_no_accuracies_tell_no_number_of_images(digits):
+    for seed in range(20):
+        assert find_count(np.round(np.random.default_rng(seed).uniform(0.5, 0.9, 30), digits)) is None
+
+
+def test_accuracies_most_of_which_have_even_numerators_by_chance_are_right():
+    values = np.array([3265, 3250, 3098, 3000, 2812, 2632, 2612, 2842, 2738, 2658]) / 3644
+
+    assert [] == list(find_impossible(evidence(score("performance", *values)), Limits()))
+
+
+def test_printed_accuracies_are_not_held_against_what_is_left_of_the_digits():
+    values = np.round(np.random.default_rng(1).binomial(5279, 0.8, 1000) / 5279, 4)
+
+    assert [] == list(find_impossible(evidence(score("performance", *values)), Limits()))
+
+
+def test_a_shifted_accuracy_of_four_digits_is_found_and_no_other():
+    values = np.round([*(DRAW.integers(300, 580, 40) / 608), 66 / 608 + 0.3], 4)
+
+    assert [(40,)] == rows_of(find_impossible(evidence(score("performance", *values)), Limits()))
 
 
 def test_numbers_of_no_test_set_tell_no_number_of_images():
@@ -94,6 +122,35 @@ def test_ties_that_the_step_explains_are_none(step):
     assert [] == shared_values(values, 0.01)
 
 
+def test_ties_stay_explained_though_wrong_rows_hold_many_of_the_few_distinct_values():
+    values = np.round(DRAW.uniform(0.5, 3, 1000), 1)
+    values[:15] *= DRAW.uniform(0.01, 0.1, 15)
+
+    assert [] == shared_values(values, 0.01)
+
+
+def test_two_equal_times_of_a_clock_with_tenths_are_none_though_one_of_five_rows_is_wrong():
+    assert [] == shared_values(np.array([0.3, 1.0, 1.0, 2.4, 0.0271828]), 0.01)
+
+
+def scattered(draw, size=1000):
+    return np.round(np.exp(draw.normal(7, 1, size)), 3)
+
+
+def test_many_equal_energies_are_found_where_chance_would_make_a_few():
+    values = scattered(np.random.default_rng(2))
+    carried = np.arange(60).reshape(-1, 2)
+    values[carried[:, 0]] = values[carried[:, 1]]
+
+    assert {tuple(pair) for pair in carried.tolist()} <= set(shared_values(values, 0.01))
+
+
+def test_the_few_equal_energies_that_chance_makes_are_left_alone():
+    found = [len(shared_values(scattered(np.random.default_rng(seed)), 0.01)) for seed in range(50)]
+
+    assert sum(2 * pairs for pairs in found) <= 0.001 * 50 * 1000
+
+
 def test_ties_that_few_significant_digits_explain_are_none():
     values = np.array([float(f"{value:.4g}") for value in np.exp(DRAW.uniform(-3, 8, 2000))])
 
@@ -115,6 +172,33 @@ def test_a_copied_curve_shares_its_metrics():
     assert [(3, 7)] == shared_scores([score(str(e), *curves[:, e]) for e in range(6)], 60, 0.01)
 
 
+def coarse_rows(draw, size=300):
+    """Rows whose seconds, joules and accuracies are each so coarse that many are equal by chance."""
+    seconds = np.round(np.exp(draw.normal(4, 1, size)), 1)
+    joules = np.round(200 * seconds * np.exp(draw.normal(0, 0.2, size)), -1)
+    return joules, seconds, draw.integers(150, 350, size) / 360
+
+
+def copied(joules, seconds, right):
+    columns = cost("energy", *joules), cost("time", *seconds, unit="s"), score("performance", *right)
+    return shared_rows(evidence(*columns, powers=(("energy", "time"),)), 0.01)
+
+
+def test_a_copied_row_is_told_by_all_columns_together_where_each_is_too_coarse():
+    columns = coarse_rows(np.random.default_rng(3))
+    for column in columns:
+        column[7] = column[3]
+
+    assert not any(shared_values(column, 0.01) for column in columns)
+    assert [(3, 7)] == copied(*columns)
+
+
+def test_rows_of_short_runs_are_the_same_by_chance():
+    seconds = np.repeat(np.arange(1, 11) / 10, 30)
+
+    assert [] == copied(np.round(seconds * 200, -1), seconds, DRAW.integers(8, 12, 300) / 12)
+
+
 def test_the_usual_power_stays_though_two_in_five_rows_are_wrong():
     logs = np.concatenate([DRAW.normal(0, 0.02, 60), DRAW.normal(2, 0.5, 40)])
 
@@ -129,6 +213,23 @@ def test_powers_are_held_against_the_group_where_groups_differ():
 
     found = find_odd_powers(evidence(*both, groups=[0] * 20 + [1] * 20, powers=(("energy", "time"),)), Limits())
     assert [(30,)] == rows_of(found)
+
+
+def test_a_clock_that_stopped_is_found_among_five_rows():
+    seconds = np.array([10.0, 20, 30, 40, 5])
+    both = (cost("energy", *seconds[:4] * [201, 199, 204, 197], 10_000), cost("time", *seconds, unit="s"))
+
+    assert [(4,)] == rows_of(find_odd_powers(evidence(*both, powers=(("energy", "time"),)), Limits()))
+
+
+def test_the_powers_of_few_rows_that_scatter_by_a_quarter_are_right():
+    draw, off = np.random.default_rng(1), 0
+    for _ in range(200):
+        seconds = draw.uniform(10, 50, 5)
+        both = (cost("energy", *seconds * np.exp(draw.normal(5, 0.25, 5))), cost("time", *seconds, unit="s"))
+        off += len([*find_odd_powers(evidence(*both, powers=(("energy", "time"),)), Limits())])
+
+    assert off <= 0.01 * 5 * 200
 
 
 def test_a_group_most_of_which_carries_the_energy_of_others_is_held_against_the_device():
@@ -175,6 +276,21 @@ def test_energy_without_time_and_time_without_energy_are_found():
     assert [(1,), (0,)] == rows_of(find_standstills(evidence(*both, powers=(("energy", "time"),)), Limits()))
 
 
+def test_an_energy_within_its_uncertainty_of_0_stands_still_only_where_the_usual_power_gave_more():
+    energy = cost("energy", 400, 420, 0, uncertainty=np.full(3, 2.0))
+    short = cost("energy of infer_single", 0, 0, 0, uncertainty=np.full(3, 2.0))
+    columns = (energy, cost("time", 2, 2, 2, unit="s"), short, cost("time of infer_single", 1e-3, 1e-3, 9, unit="s"))
+    powers = (("energy", "time"), ("energy of infer_single", "time of infer_single"))
+
+    assert [(2,), (2,)] == rows_of(find_standstills(evidence(*columns, powers=powers), Limits()))
+
+
+def test_a_counter_that_stands_still_in_all_rows_is_found():
+    energy, time = cost("energy", 0, 0, uncertainty=np.full(2, 0.1)), cost("time", 60, 90, unit="s")
+
+    assert [(0, 1)] == rows_of(find_standstills(evidence(energy, time, powers=(("energy", "time"),)), Limits()))
+
+
 def test_a_clock_that_disagrees_with_its_window_is_found():
     time = cost("time", 10, 4, unit="s")
 
@@ -207,6 +323,13 @@ def test_a_reading_below_its_uncertainty_is_found():
     column = cost("energy", 5, 0.2, uncertainty=np.array([0.5, 0.5]))
 
     assert [(1,)] == rows_of(find_unresolved(evidence(column), Limits()))
+
+
+def test_readings_of_a_meter_too_coarse_for_all_rows_are_one_finding():
+    column = cost("energy", 0, 0.2, 0.3, 7, uncertainty=np.full(4, 0.5))
+    found = [*find_unresolved(evidence(column), Limits())]
+
+    assert [((0, 1, 2), "energy is 0 J ± 0.5; so in 3 rows")] == [(one.rows, one.reason) for one in found]
 
 
 def test_a_reading_of_one_step_is_found_in_a_table():

@@ -112,7 +112,11 @@ def test_limits_can_be_widened(harness, table):
         (("percent.csv", "--performance-range", "1"), "--performance-range '1' must be LOW..HIGH"),
         (("failed.sqlite",), "store 'failed.sqlite' holds no finished trial"),
         (("done.sqlite", "--id", "model"), "--id is for CSV and Parquet"),
-        (("done.sqlite", "--performance", "auc"), "--performance is for CSV and Parquet"),
+        (("done.sqlite", "--performance", "auc"), "--performance and its range are for CSV and Parquet"),
+        (("done.sqlite", "--performance-range", "0..100"), "--performance and its range are for CSV and Parquet"),
+        (("done.sqlite", "--unit", "energy_gpu=kWh"), "--unit is for CSV and Parquet"),
+        (("done.sqlite", "--delimiter", ";"), "--delimiter is for CSV"),
+        (("mixed.csv",), "most of the performance in 'mixed.csv' is outside 0 to 1, such as -3;"),
         (("done.sqlite", "--group", "set"), "unknown group 'set'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -121,6 +125,7 @@ def test_bad_requests_get_one_line_and_exit_with_two(harness, arguments, told):
     Path("empty.csv").touch()
     Path("text.csv").write_text("model,note\na,b\n")
     Path("percent.csv").write_text("model,accuracy\na,78.5\nb,80\n")
+    Path("mixed.csv").write_text("model,accuracy\na,0.5\nb,-3\nc,80\n")
     make_store(Path("failed.sqlite"), [failed(trial("a"), "failed", "why not")])
     make_store(Path("done.sqlite"), [finished(trial("a"), 0.5, reading("energy_gpu", 1))])
     code, out, err = harness("audit", *arguments)
@@ -157,6 +162,18 @@ def test_an_older_fault_in_the_store_is_not_told_again(capsys, tmp_path):
     announce(store, [later.key])
 
     assert "" == capsys.readouterr().err
+
+
+def test_a_fault_of_the_audit_is_none_of_the_run(monkeypatch, capsys, tmp_path):
+    def fail(path):
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr("harness.auditing.announce.audit_source", fail)
+    announce(tmp_path / "some.sqlite", ["key"])
+
+    assert f"harness: warning: {tmp_path}/some.sqlite could not be audited (ValueError: two lines)\n" == (
+        capsys.readouterr().err
+    )
 
 
 def test_a_run_tells_what_is_found_in_its_trials(monkeypatch):

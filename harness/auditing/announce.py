@@ -18,14 +18,21 @@ def announce(store: Path, trials: Collection[str] | None = None) -> None:
     They are held against all that the store holds. Says nothing where nothing is found, or nothing has finished.
     """
     try:
-        chosen = _newest(store) if trials is None else trials
-        found = about(audit_source(store), chosen)
+        told = _told(store, trials)
     except HarnessError:
         # What was asked for is done and stored: that there is nothing to audit in it is no error of it.
-        return
-    if found.findings:
-        told = f"{found.summary()} (`harness audit {shlex.quote(str(store))}` shows them)"
+        told = None
+    except Exception as error:
+        # Nor is a fault of the audit, which `harness audit` shows in full.
+        told = f"{store} could not be audited ({type(error).__name__}: {' '.join(str(error).split())})"
+    if told is not None:
         print(f"harness: warning: {told}", file=sys.stderr)
+
+
+def _told(store: Path, trials: Collection[str] | None) -> str | None:
+    chosen = _newest(store) if trials is None else trials
+    found = about(audit_source(store), chosen)
+    return f"{found.summary()} (`harness audit {shlex.quote(str(store))}` shows them)" if found.findings else None
 
 
 def _newest(store: Path) -> set[str]:

@@ -12,6 +12,8 @@ from harness.auditing.evidence import Column, Evidence, Finding, Floats, Laps, L
 NEGATIVE, STILL, EPOCHS, CLOCK = "negative reading", "standing still", "epochs and whole disagree", "clocks disagree"
 # An epoch that took so small a share of what the trial's mean power or duration allows for did not take it.
 _STOPPED = 0.1
+# [W] Where no reading tells the power: less than this, no computer takes.
+_LEAST_POWER = 0.1
 # What lies in a phase but in no epoch; and what a start of the clock some milliseconds apart makes.
 _BETWEEN_EPOCHS = 0.05
 _CLOCK_SHARE, _CLOCK_SECONDS = 0.01, 0.05
@@ -28,22 +30,38 @@ def find_standstills(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
     """Yield the rows in which time passed and no energy was used, or the reverse."""
     for names in evidence.powers:
         energy, time = (evidence.column(name) for name in names)
-        yield from _still(energy, time)
-        yield from _still(time, energy)
+        power = _usual_power(evidence, energy.name)
+        yield from _still(energy, time, _unsure(energy) / (power or _LEAST_POWER))
+        yield from _still(time, energy, _unsure(time) * power)
 
 
-def _still(still: Column, moving: Column) -> Iterator[Finding]:
-    rows = np.flatnonzero((still.values == 0) & (moving.values > _finest(still, moving)))
+def _still(still: Column, moving: Column, most: Floats) -> Iterator[Finding]:
+    """The rows in which one is 0 while the other is more than the *most* that the first one's meter takes for 0."""
+    rows = np.flatnonzero((still.values == 0) & (moving.values > most))
     if len(rows):
         told = f"{still.name} is 0 while {moving.name} is not"
         yield Finding(STILL, tuple(rows.tolist()), (still.name, moving.name), told)
 
 
-def _finest(still: Column, moving: Column) -> Floats:
-    """What *moving* may be while *still* rightly reads 0: the row's share of what its meter cannot tell from 0."""
-    usual = still.values / np.where(moving.values > 0, moving.values, np.nan)
-    rate = float(np.median(usual[usual > 0])) if (usual > 0).any() else np.inf
-    return np.zeros(len(still.values)) if still.uncertainty is None else np.nan_to_num(still.uncertainty / rate)
+def _unsure(column: Column) -> Floats:
+    return np.zeros(len(column.values)) if column.uncertainty is None else np.nan_to_num(column.uncertainty)
+
+
+def _usual_power(evidence: Evidence, name: str) -> float:
+    """The median power of the resource of the energy column *name* over all phases; 0 where none is known."""
+    resource = name.partition(" of ")[0]
+    powers = [
+        _powers(evidence.column(energy).values, evidence.column(time).values)
+        for energy, time in evidence.powers
+        if energy.partition(" of ")[0] == resource
+    ]
+    known = np.concatenate(powers)
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _powers(energy: Floats, time: Floats) -> Floats:
+    known = (energy > 0) & (time > 0)
+    return np.asarray(energy[known] / time[known], dtype=np.float64)
 
 
 def find_clocks(evidence: Evidence, limits: Limits) -> Iterator[Finding]:

@@ -11,7 +11,10 @@ from attrs import frozen
 from harness.auditing.evidence import Evidence, Finding, Floats, Limits
 
 POWER = "implied power"
-_FEWEST_ROWS = 8
+_FEWEST_ROWS = 5
+# Of n rows right by a normal distribution the median deviation is often so small that some lie beyond five of it; so
+# much larger, over n, less than one in a hundred do (5 rows), as with many rows.
+_WIDENED = 5
 # A group so much of which lies at the device's usual power has the same; the rest of it is held against that.
 _SHARE_AT_USUAL = 0.2
 # The median absolute deviation of a normal distribution is 1/1.4826 of its standard deviation.
@@ -91,6 +94,7 @@ def _off(powers: Floats, usual_power: Usual, limits: Limits) -> Floats:
 def usual(logs: Floats) -> Usual:
     """Return the middle of the shortest half of *logs*, and the median absolute deviation from it as a normal's.
 
+    The latter is widened where *logs* are few, by a share of 5 over their number: it is then a poor estimate.
     Where many rows are wrong on one side, the median moves with them and the shortest half does not (Rousseeuw, Least
     Median of Squares Regression, 1984).
     """
@@ -98,4 +102,5 @@ def usual(logs: Floats) -> Usual:
     half = len(ordered) // 2 + 1
     first = int(np.argmin(ordered[half - 1 :] - ordered[: len(ordered) - half + 1]))
     centre = float((ordered[first] + ordered[first + half - 1]) / 2)
-    return Usual(centre, _NORMAL * float(np.median(np.abs(logs - centre))))
+    widened = 1 + _WIDENED / len(logs)
+    return Usual(centre, widened * _NORMAL * float(np.median(np.abs(logs - centre))))

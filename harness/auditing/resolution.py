@@ -15,7 +15,7 @@ _FEWEST_VALUES = 8
 
 
 def find_unresolved(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
-    """Yield the rows with costs no larger than their uncertainty, or than the step of their column.
+    """Yield, of each column, the rows whose cost is no larger than its uncertainty, or than the step of the column.
 
     A step is what most values are multiples of: a single one of it may as well be none or two.
     """
@@ -28,9 +28,11 @@ def find_unresolved(evidence: Evidence, limits: Limits) -> Iterator[Finding]:
 def _within_uncertainty(column: Column) -> Iterator[Finding]:
     if column.uncertainty is None:
         return
-    for row in np.flatnonzero((column.values > 0) & (column.uncertainty >= column.values)):
-        told = f"{column.name} is {column.values[row]:.4g} {column.unit} ± {column.uncertainty[row]:.4g}"
-        yield Finding(RESOLUTION, (int(row),), (column.name,), told)
+    rows = np.flatnonzero((column.values >= 0) & (column.uncertainty >= column.values))
+    if len(rows):
+        least, unsure = column.values[rows[0]], column.uncertainty[rows[0]]
+        told = f"{column.name} is {least:.4g} {column.unit} ± {unsure:.4g}"
+        yield Finding(RESOLUTION, tuple(rows.tolist()), (column.name,), _and_others(told, len(rows)))
 
 
 def _one_step(column: Column) -> Iterator[Finding]:
@@ -38,6 +40,11 @@ def _one_step(column: Column) -> Iterator[Finding]:
     if len(np.unique(positive)) < _FEWEST_VALUES:
         return
     step = written_step(positive)
-    for row in np.flatnonzero((column.values > 0) & (column.values < 1.5 * step)):
-        told = f"{column.name} is {column.values[row]:.4g}, and its readings come in steps of {step:.4g}"
-        yield Finding(RESOLUTION, (int(row),), (column.name,), told)
+    rows = np.flatnonzero((column.values > 0) & (column.values < 1.5 * step))
+    if len(rows):
+        told = f"{column.name} is {column.values[rows[0]]:.4g}, and its readings come in steps of {step:.4g}"
+        yield Finding(RESOLUTION, tuple(rows.tolist()), (column.name,), _and_others(told, len(rows)))
+
+
+def _and_others(told: str, rows: int) -> str:
+    return told if rows == 1 else f"{told}; so in {rows} rows"

@@ -16,8 +16,6 @@ _NOT_WHOLE, _ROUNDING = 1e-6, 4 * float(np.finfo(np.float64).eps)
 _MOST = 0.95
 # As many as every double has.
 _DIGITS = 15
-# Accuracies: far above the noise of doubles, far below one by the number of images of any test set.
-_FINEST_SCORE = 1e-6
 
 
 def find_step(values: Floats) -> float:
@@ -26,20 +24,21 @@ def find_step(values: Floats) -> float:
     Looked for among decimal fractions, as meters and tables have them, binary ones, as some counters do, and between
     neighbours, for steps that a conversion of units made odd. 0 for no values but 0.
     """
-    distinct, exact = _distinct(values), written_step(values)
+    (distinct, _), exact = _distinct(values), written_step(values)
     return max(exact, _step_between(distinct, exact)) if len(distinct) > _SIZE else exact
 
 
 def written_step(values: Floats) -> float:
     """Return the same of decimal and binary fractions only: exact, where `find_step` may give twice the step."""
-    distinct = _distinct(values)
+    distinct, often = _distinct(values)
     if not len(distinct):
         return 0.0
-    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, base) for base in (10, 2)))
+    return max(float(distinct[-1]) * _ROUNDING, *(_step_of_base(distinct, often, base) for base in (10, 2)))
 
 
-def _distinct(values: Floats) -> Floats:
-    return np.unique(np.abs(values[np.isfinite(values) & (values != 0)]))
+def _distinct(values: Floats) -> tuple[Floats, Codes]:
+    """The distinct sizes but 0, and how many rows hold each: a wrong one is a row's, however few sizes there are."""
+    return np.unique(np.abs(values[np.isfinite(values) & (values != 0)]), return_counts=True)
 
 
 def _step_between(distinct: Floats, exact: float) -> float:
@@ -50,33 +49,39 @@ def _step_between(distinct: Floats, exact: float) -> float:
     """
     gaps = np.sort(np.diff(distinct))[:_GAPS]
     noise = max(3 * float(np.sqrt(_ROUNDING * distinct[-1] * gaps[-1])), 1.6 * exact)
-    return float(np.median([common_divisor(subset, noise) for subset in _subsets(gaps)]))
+    return float(np.median([common_divisor(subset, noise) for subset in subsets(gaps)]))
 
 
-def steps_at(distinct: Floats, at: Codes) -> Floats:
-    """Return the step around each of the *distinct* values in *at*: the whole column's, or its own if that is wider.
+def steps_at(values: Floats, shared: Floats) -> Floats:
+    """Return the step of positive *values* around each *shared* one: the whole column's, or its own if that is wider.
 
     Where all are written with so many significant digits, large values come in wider steps than small ones.
     """
-    exponents = np.floor(np.log10(distinct))
-    digits = next((count for count in range(1, _DIGITS) if _have_digits(distinct, exponents, count)), _DIGITS)
-    return np.maximum(find_step(distinct), 10.0 ** (exponents[at] - digits + 1))
+    exponents = np.floor(np.log10(values))
+    digits = next((count for count in range(1, _DIGITS) if _have_digits(values, exponents, count)), _DIGITS)
+    return np.maximum(find_step(values), 10.0 ** (np.floor(np.log10(shared)) - digits + 1))
 
 
-def _have_digits(distinct: Floats, exponents: Floats, count: int) -> bool:
-    scaled = distinct * 10.0 ** (count - 1 - exponents)
-    return bool(np.mean(np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled) >= _MOST)
+def _have_digits(values: Floats, exponents: Floats, count: int) -> bool:
+    scaled = values * 10.0 ** (count - 1 - exponents)
+    whole = np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled
+    return _are_most(int(np.count_nonzero(whole)), len(whole))
 
 
-def _step_of_base(distinct: Floats, base: int) -> float:
+def _are_most(fits: int, size: int) -> bool:
+    """Whether all but a few do: one in twenty may be wrong, and in a small table one."""
+    return fits >= _MOST * size or (fits == size - 1 and size >= _SIZE - 1)
+
+
+def _step_of_base(distinct: Floats, often: Codes, base: int) -> float:
     """The step as a whole multiple of the largest power of 1/*base* that will do; 0 where none will."""
     for power in range(31):
         scaled = distinct * float(base) ** power
         if scaled[-1] > _LARGEST:
             break
-        whole = scaled[np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled]
-        if len(whole) >= _MOST * len(distinct):
-            return _divisor(np.round(whole)) / float(base) ** power
+        whole = np.abs(scaled - np.round(scaled)) <= _NOT_WHOLE + _ROUNDING * scaled
+        if _are_most(int(often[whole].sum()), int(often.sum())):
+            return _divisor(np.round(scaled[whole])) / float(base) ** power
     return 0.0
 
 
@@ -84,21 +89,7 @@ def _divisor(whole: Floats) -> float:
     """The greatest common divisor of most of these whole numbers: the median of those of small subsets."""
     if len(whole) < 3:
         return 1.0
-    return float(np.median([np.gcd.reduce(subset.astype(np.int64)) for subset in _subsets(whole)]))
-
-
-def find_count(scores: Floats) -> int | None:
-    """Return the n for which most *scores* in [0, 1] seem to be multiples of 1/n, None if there is none.
-
-    Powers of ten are none: they say how many digits were printed, not how many images there were.
-    """
-    distinct = np.unique(scores[(scores > 0) & (scores < 1)])
-    if len(distinct) < _SIZE + 3:
-        return None
-    found = [1 / common_divisor(np.append(subset, 1.0), _FINEST_SCORE) for subset in _subsets(distinct)]
-    counts, often = np.unique(np.round(found).astype(np.int64), return_counts=True)
-    count = int(counts[often.argmax()])
-    return None if count < 2 or 10 ** round(np.log10(count)) == count or often.max() < 3 else count
+    return float(np.median([np.gcd.reduce(subset.astype(np.int64)) for subset in subsets(whole)]))
 
 
 def common_divisor(values: Floats, noise: float) -> float:
@@ -114,7 +105,8 @@ def common_divisor(values: Floats, noise: float) -> float:
     return divisor
 
 
-def _subsets(distinct: Floats) -> Iterator[Floats]:
+def subsets(distinct: Floats) -> Iterator[Floats]:
+    """Yield small subsets of the *distinct* values, drawn at random, the same each time."""
     if len(distinct) <= _SIZE:
         yield distinct
         return

@@ -27,10 +27,7 @@ def store_evidence(path: Path, query: Query) -> Evidence:
 
     Raises HarnessError for a store that cannot be read, has no finished trial, or is asked for a table's columns.
     """
-    if query.id is not None:
-        raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
-    if query.performance is not None:
-        raise HarnessError("--performance is for CSV and Parquet; all metrics of a store are audited")
+    _check_query(query)
     with open_reader(path) as reader:
         attempts, readings, epochs = reader.trials(), reader.readings(accepted=True), reader.epochs(accepted=True)
         machines = {study["study"]: study["machine"] for study in reader.studies()}
@@ -55,6 +52,17 @@ def store_evidence(path: Path, query: Query) -> Evidence:
         traits=traits | _data(trials),
         laps=store_laps(readings, taken, trials),
     )
+
+
+def _check_query(query: Query) -> None:
+    if query.id is not None:
+        raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
+    if query.performance is not None or query.performance_range is not None:
+        raise HarnessError("--performance and its range are for CSV and Parquet; all metrics of a store are audited")
+    if query.units:
+        raise HarnessError("--unit is for CSV and Parquet; a store's readings have their units")
+    if query.delimiter is not None:
+        raise HarnessError("--delimiter is for CSV; leave it out for a store")
 
 
 def _totals(readings: Iterable[Stored], place: Mapping[str, int]) -> Taken:

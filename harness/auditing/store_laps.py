@@ -20,7 +20,7 @@ _PHASE, _TIME = "train", "time"
 def store_laps(
     readings: Iterable[Mapping[str, Any]], taken: Taken, trials: Sequence[Mapping[str, Any]]
 ) -> tuple[Laps, ...]:
-    """Return the epochs of every row and energy with readings of both it and time, two epochs at least."""
+    """Return the epochs of every row and energy with readings of both it and time."""
     found = _by_epoch(readings, {trial["trial"]: row for row, trial in enumerate(trials)})
     laps = [
         _laps(key, of_energy, found.get((key[0], _TIME), {}), taken, trials[key[0]]["epochs"])
@@ -52,7 +52,7 @@ def _laps(
     row, name = key
     both = sorted(energy.keys() & time.keys())
     whole = [taken.get((_PHASE, resource), {}).get(row) for resource in (name, _TIME)]
-    if len(both) < 2 or whole[0] is None or whole[1] is None or not (whole[0]["value"] and whole[1]["value"]):
+    if not both or whole[0] is None or whole[1] is None or not (whole[0]["value"] and whole[1]["value"]):
         return None
     return Laps(
         row=row,

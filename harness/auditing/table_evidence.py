@@ -71,14 +71,15 @@ def _kind_of_letter(table: Table, name: str) -> Kind:
 
 
 def _within(known: Floats) -> bool:
-    return bool(len(known)) and bool(np.mean((known >= 0) & (known <= 1)) > _SHARE_IN_RANGE)
+    return bool(len(known)) and bool(np.mean((known >= 0) & (known <= 1)) >= _SHARE_IN_RANGE)
 
 
 def _check_range(path: Path, performance: Column) -> None:
     known = performance.values[np.isfinite(performance.values)]
     if len(known) and not _within(known):
+        outside = known[(known < 0) | (known > 1)][0]
         raise HarnessError(
-            f"most of the performance in {str(path)!r} is outside 0 to 1, such as {known[0]:g};"
+            f"most of the performance in {str(path)!r} is outside 0 to 1, such as {outside:g};"
             " say --performance-range LOW..HIGH"
         )
 
