@@ -40,7 +40,15 @@ def chances(frame, **options):
 
 @pytest.mark.parametrize(
     ("seeds", "bar", "scatter"),
-    [(1, 60.0, (1, 1)), (3, 0.0, (1, 1)), (3, 0.0, (0.1, 2)), (3, 40.0, (1, 1)), (8, 0.0, (0.1, 2))],
+    [
+        (1, 60.0, (1, 1)),
+        (2, 0.0, (1, 1)),
+        (2, 40.0, (0.1, 2)),
+        (3, 0.0, (1, 1)),
+        (3, 0.0, (0.1, 2)),
+        (3, 40.0, (1, 1)),
+        (8, 0.0, (0.1, 2)),
+    ],
 )
 def test_of_the_pairs_called_ninety_percent_about_ninety_percent_are_right(seeds, bar, scatter):
     rng, right = np.random.default_rng(7), []
