@@ -271,6 +271,12 @@ def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, refused, options,
     assert line in refused(write(tmp_path, "aaaabbb", A + B, ENERGY), *options)
 
 
+def test_accuracies_in_percent_are_not_compared_as_if_they_were_parts(tmp_path, refused):
+    told = refused(write(tmp_path, "aabb", [50, 60, 70, 80], [1, 2, 3, 5]), "--by", "kind")
+
+    assert "row 1 ('m0'): performance 50 is outside 0 to 1; say --performance-range LOW..HIGH" in told
+
+
 def test_groups_of_one_row_cannot_be_tested(tmp_path, refused):
     told = refused(write(tmp_path, "ab", [0.5, 0.6], [1, 2]), "--by", "kind")
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from attrs import frozen
 
 from harness.comparing.group_tests import Samples
+from harness.comparing.naming import named
 from harness.comparing.sides import Sides
 from harness.pepr import Codes, Floats, group_codes
 from harness.sources.table import carried
@@ -45,11 +46,11 @@ def lay_out(sides: Sides, over: Sequence[str], lines: Codes) -> Layout:
     """
     frame, side = sides.table.frame.iloc[lines], sides.side[lines]
     models = frame["model"].to_numpy(dtype=object)
-    seeds = frame["seed"].astype(str).to_numpy(dtype=object) if "seed" in frame else None
+    seeds = [*map(named, frame["seed"])] if "seed" in frame else None
     single = ROWS if seeds is None else SEEDS
     kinds = [MODELS if len(set(models[side == number])) > 1 else single for number in (0, 1)]
     alone = np.array([kind != MODELS for kind in kinds])[side]
-    ends = np.arange(len(lines)).astype(str) if seeds is None else seeds
+    ends = [*map(str, lines)] if seeds is None else seeds
     keys = [f"{model}\0{end}" if one else f"{model}" for model, end, one in zip(models, ends, alone, strict=True)]
     codes = group_codes(np.array(keys, dtype=object))[0]
     return Layout(lines, codes, _parts(sides, over, lines), (kinds[0], kinds[1]), models)

@@ -45,6 +45,19 @@ def broken_lines(comparison: RunComparison) -> list[str]:
     return lines
 
 
+def unsure_lines(comparison: RunComparison) -> list[str]:
+    """Return one line for each threshold and verdict that lets a row pass without its keeping the threshold."""
+    lines = []
+    for threshold in comparison.thresholds:
+        judged = [row for row in comparison.rows if row["threshold"] == threshold]
+        for verdict in (UNDECIDED, MISSING):
+            rows = [row for row in judged if row["verdict"] == verdict]
+            told = [f"{row['model']} ({row['reason'] or _change(row)})" for row in rows[:_NAMED]]
+            told += [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
+            lines += [f"{threshold} is {verdict} of {', '.join(told)}"] if told else []
+    return lines
+
+
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
     columns = ["model", "group", "measure", "A", "B", "change", "interval", "seeds", "threshold", "verdict", "reason"]
     empty = {name for name in ("threshold", "verdict", "reason", "interval") if all(row[name] is None for row in rows)}

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.errors import HarnessError, unknown
 from harness.pepr import Floats, combine, pepr, scale_weights
 from harness.scoring.bounds import Bounds, outside
+from harness.scoring.checking import check_frame
 from harness.scoring.intervals import interval_method
 from harness.scoring.normalizing import chosen_bounds, normalized_costs
 from harness.scoring.pareto import fronts_by_group, knee
-from harness.scoring.score import COLUMNS, PEPR, Score
+from harness.scoring.score import PEPR, Score
 from harness.scoring.scored_rows import Columns, Gaps, complete, lost_seeds, numbers, ranked, reasons
 from harness.scoring.seeds import Lines, join_seeds
 from harness.scoring.stability import Cohort, rank_stability
@@ -54,7 +53,7 @@ def score_table(
     Raises HarnessError for a column that is not there, a negative cost, or a performance outside [0, 1].
     """
     weights = scale_weights(resources)
-    _check(frame, weights)
+    check_frame(frame, weights)
     performance = numbers(frame, "performance")
     costs = {name: numbers(frame, name) for name in weights}
     lines = join_seeds(frame, complete(performance, costs, weights))
@@ -83,29 +82,6 @@ def score_table(
         )
     table, told = ranked(columns, PEPR, lines), tuple(warnings)
     return Score(table, weights, units or {}, used, float(alpha), phase, alone or {}, told, stability=chances)
-
-
-def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
-    for name in weights:
-        if name in COLUMNS or any(name == f"{other}{end}" for other in weights for end in ("_n", "_low", "_high")):
-            raise HarnessError(f"a resource cannot be called {name!r}, which is a column of the scores; rename it")
-        if name not in frame:
-            raise unknown("resource", name, [str(column) for column in frame.columns if column not in COLUMNS])
-        _refuse(frame, name, numbers(frame, name) < 0, "is negative; a cost is 0 or more")
-    performance = numbers(frame, "performance")
-    _refuse(
-        frame,
-        "performance",
-        (performance < 0) | (performance > 1),
-        "is outside 0 to 1; say --performance-range LOW..HIGH",
-    )
-
-
-def _refuse(frame: pandas.DataFrame, column: str, wrong: npt.NDArray[np.bool_], problem: str) -> None:
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        value, model = frame[column].iloc[row], frame["model"].iloc[row]
-        raise HarnessError(f"row {row + 1} ({str(model)!r}): {column} {value:g} {problem}")
 
 
 def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Mapping[str, Floats]) -> Columns:
