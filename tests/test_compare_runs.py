@@ -102,6 +102,17 @@ def test_a_column_below_zero_has_its_error_bars_the_right_way_round(tmp_path, ca
     assert [0.8, 1.2, (1 - 1.1 / 1.9) * 100, (1 - 0.9 / 2.1) * 100] == pytest.approx(ends)
 
 
+def test_of_very_many_rows_a_person_is_shown_the_first_with_the_broken_ones_before_all(tmp_path, capsys):
+    rows = [(f"m{number}", 1, 0.8, 100, 9) for number in range(600)]
+    after = [(model, seed, p, 200 if model == "m599" else 110, bar) for model, seed, p, _, bar in rows]
+    paths = [str(write(tmp_path / name, table)) for name, table in (("a.csv", rows), ("b.csv", after))]
+    assert 1 == main(["compare", *paths, "--fail-if", "energy>5%"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "m599" in lines[2]
+    assert ["... and 100 rows more; --format csv has all", "energy>5%: 1 broken, 599 undecided"] == lines[-2:]
+
+
 def test_seeds_written_as_1_and_as_1_0_are_twins(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("model,seed,accuracy,energy\nm,1,0.8,10\nm,2,0.8,10\n")
     (tmp_path / "b.csv").write_text("model,seed,accuracy,energy\nm,1.0,0.8,10\nm,2.0,0.8,10\n")

@@ -12,12 +12,15 @@ from harness.scoring.ranking import write_text
 from harness.tables import print_table, render_json, write_table
 
 _NAMED = 5
+# More rows nobody reads, and 10,000 take seconds to be laid out.
+_MOST = 500
 
 
 def write_runs(comparison: RunComparison, format: str, output: Path | None) -> None:
     """Write *comparison* in *format*, one of `tables.FORMATS`, to *output* or stdout.
 
-    The table for people has, where there are thresholds, only the rows that do not keep them.
+    The table for people has, where there are thresholds, only the rows that do not keep them, broken ones first, and of
+    very many rows the first.
     """
     if format == "json":
         return write_text(render_json(comparison.document()), output)
@@ -25,9 +28,12 @@ def write_runs(comparison: RunComparison, format: str, output: Path | None) -> N
         return write_table(comparison.rows, list(comparison.rows[0]), format, output)
 
     rows = [row for row in comparison.rows if row["verdict"] != KEPT]
+    rows.sort(key=lambda row: (None, BROKEN, UNDECIDED, MISSING).index(row["verdict"]))
     print(f"A: {comparison.names[0]}; B: {comparison.names[1]}")
     if rows:
-        print_table([_shown(row) for row in rows], _columns(rows))
+        print_table([_shown(row) for row in rows[:_MOST]], _columns(rows))
+    if len(rows) > _MOST:
+        print(f"... and {len(rows) - _MOST:,} rows more; --format csv has all")
     for threshold in comparison.thresholds:
         counts = [(comparison.count(threshold, verdict), verdict) for verdict in (KEPT, BROKEN, UNDECIDED, MISSING)]
         print(f"{threshold}: {', '.join(f'{count} {verdict}' for count, verdict in counts if count)}")
