@@ -139,6 +139,14 @@ def test_the_table_says_it_in_words_a_person_can_read(tmp_path, capsys):
     assert "one seed: of the readings only, not of what another seed would give" in out
 
 
+def test_models_of_one_seed_among_others_are_told(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("model,seed,accuracy,energy\na,1,0.8,1\na,2,0.9,1.1\nb,1,0.85,2\nb,2,0.86,2.1\nc,1,0.7,3\n")
+    assert 0 == main(["score", str(table), "--stability"])
+
+    assert "; 1 of one seed, drawn as if every other gave the same" in capsys.readouterr().out
+
+
 def test_a_store_brings_its_error_bars(tmp_path, capsys):
     ended = [
         finished(trial(model), 0.8, evolve(reading("time", seconds), uncertainty=2.0))
