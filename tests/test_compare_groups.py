@@ -85,6 +85,15 @@ def test_a_column_of_numbers_is_cut_at_the_median_of_the_models(tmp_path, compar
     assert (3, 4) == (row["a"]["n"], row["b"]["n"])
 
 
+def test_seeds_cut_by_a_number_of_their_own_are_still_one_model(tmp_path, compare):
+    lines = [f"{m},{seed},0.{5 + at}{seed},{10 * at + int(seed)}" for at, m in enumerate("abcd") for seed in "123"]
+    path = tmp_path / "t.csv"
+    path.write_text("model,seed,accuracy,energy\n" + "\n".join(lines[:-1]) + "\n")
+    row = compare(path, "--by", "energy", "--at", "15")["all", "performance"]
+
+    assert (2, 2) == (row["a"]["n"], row["b"]["n"])
+
+
 def test_models_on_both_sides_pair(tmp_path, compare):
     ended = [
         finished(

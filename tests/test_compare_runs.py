@@ -232,6 +232,17 @@ def test_what_differs_around_the_runs_is_said_aloud(tmp_path, capsys):
     assert "start method differs: fork and spawn; memory_host does not compare" in told
 
 
+def test_an_estimated_run_beside_a_counted_one_is_said_aloud_of_what_is_compared(tmp_path, capsys):
+    paths = [
+        make_store(tmp_path / f"{source}.sqlite", [finished(trial("m"), 0.8, reading("energy_gpu", 9.0, source))])
+        for source in ("counter", "estimated")
+    ]
+    assert 0 == main(["compare", *map(str, paths), "--fail-if", "energy>5%"])
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert line.endswith("estimated.sqlite': energy is estimated, not measured")
+
+
 def test_the_same_surroundings_are_not_told_of(tmp_path, capsys):
     assert 0 == main(["compare", store(tmp_path / "a.sqlite"), store(tmp_path / "b.sqlite")])
     assert "" == capsys.readouterr().err

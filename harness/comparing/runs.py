@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +127,13 @@ def _why(table: Table, values: TwinValues, line: int) -> str:
     return "its cost lies beside the bounds of the first run, which are one point"
 
 
-def _warnings(first: Path, second: Path, twins: Twins, measures: Iterable[TwinValues]) -> Iterator[str]:
+def _warnings(first: Path, second: Path, twins: Twins, measures: Collection[TwinValues]) -> Iterator[str]:
     for path, alone in ((first, twins.only_a), (second, twins.only_b)):
         if alone:
             yield f"trials in {str(path)!r} only, which are left out: {alone}"
+    told = {None, *(name for values in measures for name in (values.name, *values.parts))}
     for path, table in ((first, twins.a), (second, twins.b)):
-        yield from (f"{str(path)!r}: {text}" for _, text in table.warnings)
+        yield from (f"{str(path)!r}: {text}" for resource, text in table.warnings if resource in told)
     for values in measures:
         lines = join_seeds(twins.a.frame, np.isfinite(values.a.value) & np.isfinite(values.b.value))
         models = {"model": twins.a.frame["model"].to_numpy(dtype=object)[lines.first]}

@@ -97,8 +97,11 @@ def _split(table: Table, question: Question, values: Sequence[Any]) -> Sides:
     told = [named(value) for value in values]
     if question.cut is not None:
         names, side = _cut(table.frame, question, values)
+        # What counts is the side: each seed may have a number of its own.
+        put = np.array([*names, ""], dtype=object)[side]
     else:
         names, side = _between(question, told)
+        put = np.array(told, dtype=object)
     kept = side >= 0
     for number, name in enumerate(names):
         if not (side == number).any():
@@ -115,7 +118,7 @@ def _split(table: Table, question: Question, values: Sequence[Any]) -> Sides:
         name: [why for why, keep in zip(reasons, kept, strict=True) if keep] for name, reasons in table.gaps.items()
     }
     chosen = evolve(table, frame=frame, gaps=gaps)
-    return Sides(chosen, names, side[kept], np.array(told, dtype=object)[kept], (warning,) if lost else ())
+    return Sides(chosen, names, side[kept], put[kept], (warning,) if lost else ())
 
 
 def _between(question: Question, told: Sequence[str]) -> tuple[tuple[str, str], npt.NDArray[np.intp]]:
