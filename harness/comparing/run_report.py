@@ -8,8 +8,7 @@ from typing import Any
 
 from harness.comparing.runs import BROKEN, KEPT, MISSING, UNDECIDED, RunComparison
 from harness.quantities import format_quantity
-from harness.scoring.ranking import write_text
-from harness.tables import print_table, render_json, write_table
+from harness.tables import print_table, render_json, write_table, write_text
 
 _NAMED = 5
 # More rows nobody reads, and 10,000 take seconds to be laid out.
