@@ -16,7 +16,7 @@ from harness.scoring.pareto import fronts_by_group, knee
 from harness.scoring.score import PEPR, Score
 from harness.scoring.scored_rows import Columns, Gaps, complete, lost_seeds, numbers, ranked, reasons
 from harness.scoring.seeds import Lines, join_seeds
-from harness.scoring.stability import Cohort, rank_stability
+from harness.scoring.stability import Cohort, Stability, rank_stability
 from harness.sources.table import error_bar
 
 if TYPE_CHECKING:
@@ -69,17 +69,13 @@ def score_table(
         _add_front(columns, lines, weights)
     if (lines.seeds > 1).any():
         _add_intervals(columns, lines, costs)
-    chances = None
-    if stability:
-        bars = {name: _bars(frame, name) for name in weights}
-        cohort = Cohort(lines, performance, costs, bars, weights, float(alpha), used, bounds is not None)
-        found = rank_stability(cohort, columns[PEPR], columns["performance"], columns["model"])
-        chances, columns["probability_first"], columns["probability_beats_next"] = found
+    bars = {name: _bars(frame, name) for name in weights}
+    cohort = Cohort(lines, performance, costs, bars, weights, float(alpha), used, bounds is not None)
+    chances = _add_stability(columns, cohort) if stability else None
     warnings = lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
     if bounds:
-        warnings += outside(
-            used, {name: columns[name] for name in weights}, columns["model"], lines.group, lines.groups
-        )
+        means = {name: columns[name] for name in weights}
+        warnings += outside(used, means, columns["model"], lines.group, lines.groups)
     table, told = ranked(columns, PEPR, lines), tuple(warnings)
     return Score(table, weights, units or {}, used, float(alpha), phase, alone or {}, told, stability=chances)
 
@@ -117,6 +113,12 @@ def _add_intervals(columns: Columns, lines: Lines, costs: Mapping[str, Floats]) 
     for name, values in costs.items():
         columns[f"{name}_low"], columns[f"{name}_high"] = lines.interval(values, columns[name])
     columns["interval"] = np.array([interval_method(int(seeds)) for seeds in lines.seeds], dtype=object)
+
+
+def _add_stability(columns: Columns, cohort: Cohort) -> Stability:
+    found = rank_stability(cohort, columns[PEPR], columns["performance"], columns["model"])
+    chances, columns["probability_first"], columns["probability_beats_next"] = found
+    return chances
 
 
 def _bars(frame: pandas.DataFrame, name: str) -> Floats:
