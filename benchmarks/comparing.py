@@ -28,6 +28,7 @@ from harness.sources.table import error_bar
 from harness.store.store import Store
 
 MODELS = 131
+UNITS = {"energy_gpu": "J", "time": "s", "memory_cuda": "B", "memory_host": "B"}
 
 
 def make_table(trials: int) -> pandas.DataFrame:
@@ -40,17 +41,21 @@ def make_table(trials: int) -> pandas.DataFrame:
 
 
 def make_store(path: Path, table: pandas.DataFrame) -> None:
-    """Write the rows of *table* as trials; durability, which takes most of the time, is not asked for here."""
+    """Write the rows of *table* as trials with four readings each."""
     with Store.open(path) as store:
+        # There is no way of asking for a store that is not durable, which would take some minutes to be written.
         store._connection.execute("PRAGMA synchronous = OFF")
         study = store.begin_study(StudyRecord("2026-01-01T00:00:00Z"))
         for row in table.itertuples():
             trial = Trial(str(row.model), str(row.dataset), Setting())
-            energy = Reading("energy_gpu", row.energy, "J", 0.1, "counter", meter="fake", phase="train")
-            seconds = Reading("time", 1.0, "s", 0.0, "counter", meter="fake", phase="train")
+            taken = {"energy_gpu": row.energy, "time": 1.0, "memory_cuda": 1e9 + row.Index, "memory_host": 2e9}
+            readings = tuple(
+                Reading(name, value, UNITS[name], 0.1, "counter", meter="fake", phase="train")
+                for name, value in taken.items()
+            )
             store.add_trials(study, [trial])
             store.record(study, Started(trial.key, 1, "fork"))
-            store.record(study, Finished(trial.key, row.accuracy, readings=(energy, seconds)))
+            store.record(study, Finished(trial.key, row.accuracy, readings=readings))
 
 
 def median_seconds(call: Callable[[], object], rounds: int = 3) -> float:
@@ -85,6 +90,7 @@ def main() -> None:
         calls = {
             f"two tables of {trials:,} trials": lambda: harness(["compare", *paths["csv"], *limits]),
             f"two stores of {trials:,} trials": lambda: harness(["compare", *paths["sqlite"], *limits]),
+            "the same stores, all measures": lambda: harness(["compare", *paths["sqlite"]]),
             f"two groups of {trials:,} trials": lambda: harness(["compare", paths["csv"][0], "--by", "kind"]),
             f"{MODELS} models, 1 seed, 10,000 draws": lambda: score_table(cohort(1), {"energy": 1}, stability=True),
             f"{MODELS} models, 5 seeds, 10,000 draws": lambda: score_table(cohort(5), {"energy": 1}, stability=True),

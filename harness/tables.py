@@ -77,6 +77,14 @@ def write_table(
     return write_file(output, text.encode())
 
 
+def write_text(text: str, output: Path | None) -> None:
+    """Write *text* and a newline to *output* or stdout."""
+    if output is None:
+        print(text)
+    else:
+        write_file(output, f"{text}\n".encode())
+
+
 def write_parquet(rows: Rows, columns: Sequence[str], output: Path | None) -> None:
     """Write *rows* to the Parquet file *output*; errors as `write_table`."""
     if output is None:

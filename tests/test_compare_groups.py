@@ -85,6 +85,15 @@ def test_a_column_of_numbers_is_cut_at_the_median_of_the_models(tmp_path, compar
     assert (3, 4) == (row["a"]["n"], row["b"]["n"])
 
 
+def test_seeds_cut_by_a_number_of_their_own_are_still_one_model(tmp_path, compare):
+    lines = [f"{m},{seed},0.{5 + at}{seed},{10 * at + int(seed)}" for at, m in enumerate("abcd") for seed in "123"]
+    path = tmp_path / "t.csv"
+    path.write_text("model,seed,accuracy,energy\n" + "\n".join(lines[:-1]) + "\n")
+    row = compare(path, "--by", "energy", "--at", "15")["all", "performance"]
+
+    assert (2, 2) == (row["a"]["n"], row["b"]["n"])
+
+
 def test_models_on_both_sides_pair(tmp_path, compare):
     ended = [
         finished(
@@ -165,6 +174,37 @@ def test_a_mean_over_datasets_leaves_out_models_that_lack_one(tmp_path, capsys):
     assert "left out, not being in all that is averaged over: c" in err
 
 
+def test_a_model_without_a_value_in_one_dataset_is_left_out_of_a_mean_over_datasets(tmp_path, capsys):
+    lines = [f"{m},d{d},{kind},{0.5 + d / 10 + at * d * (kind == 'x') / 100},1" for m, at in AT for kind, d in PARTS]
+    path = tmp_path / "t.csv"
+    path.write_text("model,dataset,kind,accuracy,energy\n" + "\n".join(lines).replace("a,d2,y,0.7,", "a,d2,y,,") + "\n")
+    options = ("--by", "kind", "--between", "x", "y", "--over", "dataset", "--format", "json")
+    assert 0 == main(["compare", str(path), *options])
+    out, err = capsys.readouterr()
+    row = json.loads(out)["rows"][0]
+
+    # Its mean would be that of d1 alone, 0.6, though all others have 0.65.
+    assert (4, 3, 0.65) == (row["a"]["n"], row["b"]["n"], pytest.approx(row["b"]["mean"]))
+    assert "left out, not being in all that is averaged over: a" in err
+
+
+AT, PARTS = [*zip("bcda", range(4), strict=True)], [(kind, d) for d in (2, 1) for kind in "xy"]
+
+
+def test_seeds_of_several_models_are_no_models_though_the_other_side_has_one(tmp_path, compare):
+    lines = [
+        f"{m},{seed},{kind},{0.1 * at + int(seed) / 100},{seed}" for at, (m, kind) in enumerate(SIDES) for seed in "123"
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("model,seed,kind,accuracy,energy\n" + "\n".join(lines) + "\n")
+    row = compare(path, "--by", "kind")["all", "performance"]
+
+    assert (3, 2, "seeds and models", 0) == (row["a"]["n"], row["b"]["n"], row["observations"], row["pairs"])
+
+
+SIDES = [("m", "x"), ("n", "y"), ("o", "y")]
+
+
 def test_tags_and_parameters_come_from_the_registry(tmp_path, compare):
     small, large = ("resnet18d", "mobilevitv2_050"), ("resnet152d", "resnetrs101")
     ended = [
@@ -181,6 +221,35 @@ def test_values_that_do_not_vary_have_no_p_but_a_reason(tmp_path, compare):
     row = compare(write(tmp_path, "aabb", [0.5] * 4, [1, 2, 3, 5]), "--by", "kind")["all", "performance"]
 
     assert (None, None, "the values do not vary") == (row["p"], row["p_holm"], row["reason"])
+
+
+def test_sides_that_differ_but_do_not_vary_are_not_called_certain(tmp_path, compare):
+    row = compare(write(tmp_path, "aabb", [0.8, 0.8, 0.9, 0.9], [1, 2, 3, 5]), "--by", "kind")["all", "performance"]
+
+    assert (None, "the values do not vary", None) == (row["p"], row["reason"], row["difference_low"])
+    assert {"welch": None, "student": None} == {name: row["tests"][name]["p"] for name in ("welch", "student")}
+
+
+def test_pairs_that_differ_by_as_much_but_for_rounding_have_no_p(tmp_path, compare):
+    lines = [f"{model},{kind},{value},{at}" for at, (model, kind, value) in enumerate(EVEN)]
+    path = tmp_path / "t.csv"
+    path.write_text("model,kind,accuracy,energy\n" + "\n".join(lines) + "\n")
+    row = compare(path, "--by", "kind")["all", "performance"]
+
+    assert (None, "the differences of the pairs do not vary") == (row["p"], row["reason"])
+
+
+EVEN = [("a", "x", 0.1), ("b", "x", 0.2), ("c", "x", 0.3), ("a", "y", 0.2), ("b", "y", 0.3), ("c", "y", 0.4)]
+
+
+def test_the_interval_of_the_signed_ranks_is_that_of_the_pairs(tmp_path, compare):
+    path = tmp_path / "t.csv"
+    lines = ["a,x,0.9,1", "b,x,0.1,2", "c,x,0.2,4", "d,x,0.15,3", "a,y,0.8,1", "b,y,0.05,2"]
+    path.write_text("model,kind,accuracy,energy\n" + "\n".join(lines) + "\n")
+    ways = [compare(path, "--by", "kind", "--test", name)["all", "performance"] for name in ("paired", "wilcoxon")]
+
+    assert 0.075 == pytest.approx(ways[1]["difference"])
+    assert ways[0]["difference_low"] == ways[1]["difference_low"]
 
 
 def test_the_csv_has_a_column_for_each_test(tmp_path, capsys):
@@ -209,6 +278,12 @@ def test_the_csv_has_a_column_for_each_test(tmp_path, capsys):
 )
 def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, refused, options, line):
     assert line in refused(write(tmp_path, "aaaabbb", A + B, ENERGY), *options)
+
+
+def test_accuracies_in_percent_are_not_compared_as_if_they_were_parts(tmp_path, refused):
+    told = refused(write(tmp_path, "aabb", [50, 60, 70, 80], [1, 2, 3, 5]), "--by", "kind")
+
+    assert "row 1 ('m0'): performance 50 is outside 0 to 1; say --performance-range LOW..HIGH" in told
 
 
 def test_groups_of_one_row_cannot_be_tested(tmp_path, refused):

@@ -79,6 +79,80 @@ def test_seeds_that_agree_break_it(gate):
     assert (1, {"m": "broken"}) == gate(before, after, "--fail-if", "energy>5%")[:2]
 
 
+def test_what_seeds_and_bars_leave_open_adds_up(gate):
+    before = [("m", seed, 0.8, 100, 1.0) for seed in range(4)]
+    after = [("m", seed, 0.8, 106 + off, 1.0) for seed, off in enumerate((-1.5, 0.5, -0.5, 1.5))]
+    _, verdicts, _ = gate(before, after, "--fail-if", "energy>3.5")
+
+    # Seeds alone leave 6 +- 2.05, bars alone 6 +- 2; both may be off at once.
+    assert {"m": "undecided"} == verdicts
+
+
+def test_a_column_below_zero_has_its_error_bars_the_right_way_round(tmp_path, capsys):
+    header = "model,accuracy,loss,loss_uncertainty\n"
+    (tmp_path / "a.csv").write_text(f"{header}m,0.8,-2,0.1\n")
+    (tmp_path / "b.csv").write_text(f"{header}m,0.8,-1,0.1\n")
+    ends = []
+    for threshold in ("loss>0.5", "loss>30%"):
+        options = ("--fail-if", threshold, "--format", "json")
+        assert 1 == main(["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), *options])
+        (row,) = json.loads(capsys.readouterr().out)["rows"]
+        ends += [row["low"], row["high"]]
+
+    assert [0.8, 1.2, (1 - 1.1 / 1.9) * 100, (1 - 0.9 / 2.1) * 100] == pytest.approx(ends)
+
+
+def test_of_very_many_rows_a_person_is_shown_the_first_with_the_broken_ones_before_all(tmp_path, capsys):
+    rows = [(f"m{number}", 1, 0.8, 100, 9) for number in range(600)]
+    after = [(model, seed, p, 200 if model == "m599" else 110, bar) for model, seed, p, _, bar in rows]
+    paths = [str(write(tmp_path / name, table)) for name, table in (("a.csv", rows), ("b.csv", after))]
+    assert 1 == main(["compare", *paths, "--fail-if", "energy>5%"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "m599" in lines[2]
+    assert ["... and 100 rows more; --format csv has all", "energy>5%: 1 broken, 599 undecided"] == lines[-2:]
+
+
+def test_seeds_written_as_1_and_as_1_0_are_twins(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("model,seed,accuracy,energy\nm,1,0.8,10\nm,2,0.8,10\n")
+    (tmp_path / "b.csv").write_text("model,seed,accuracy,energy\nm,1.0,0.8,10\nm,2.0,0.8,10\n")
+    assert 0 == main(["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--format", "json"])
+    out, err = capsys.readouterr()
+
+    assert (2, "") == (json.loads(out)["rows"][0]["seeds"], err)
+
+
+def test_a_threshold_given_twice_counts_once(gate):
+    limits = ("--fail-if", "energy>5%", "--fail-if", "energy>5%")
+    _, _, err = gate([("m", 1, 0.8, 100, 0)], [("m", 1, 0.8, 110, 0)], *limits)
+
+    assert ["harness: energy>5% is broken by m (+10 %)"] == err.splitlines()
+
+
+@pytest.mark.parametrize(("limit", "code"), [("energy>5J", 1), ("energy>0.001kWh", 0), ("energy>0.0001Wh", 1)])
+def test_a_limit_may_have_a_unit(gate, limit, code):
+    assert code == gate([("m", 1, 0.8, 100, 0)], [("m", 1, 0.8, 110, 0)], "--fail-if", limit)[0]
+
+
+def test_rows_that_pass_undecided_or_missing_are_told_on_stderr_in_every_format(gate):
+    before = [("m", 1, 0.8, 100, 9), ("n", 1, 0.8, 100, 0), ("n", 2, 0.8, 100, 0)]
+    after = [("m", 1, 0.8, 110, 9), ("n", 1, 0.8, "", ""), ("n", 2, 0.8, 100, 0)]
+    code, _, err = gate(before, after, "--fail-if", "energy>5%")
+    _, _, lost = gate(before[:2], after[:2], "--fail-if", "energy>5%")
+
+    assert (0, True) == (code, "warning: energy>5% is undecided of m (+10 %)" in err)
+    assert "warning: energy: not all seeds have a value in both runs: n (1 of 2)" in err
+    assert "warning: energy>5% is missing of n (second run: no energy)" in lost
+
+
+def test_a_score_beside_bounds_of_one_point_says_so(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("model,accuracy,energy\nm,0.8,10\n")
+    (tmp_path / "b.csv").write_text("model,accuracy,energy\nm,0.8,12\n")
+    assert 0 == main(["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+
+    assert "its cost lies beside the bounds of the first run, which are one point" in capsys.readouterr().out
+
+
 def test_where_nothing_is_known_of_the_spread_the_change_decides(gate):
     code, verdicts, _ = gate([("m", 1, 0.80, 1, 0)], [("m", 1, 0.79, 1, 0)], "--fail-if", "performance<-1%")
 
@@ -158,6 +232,17 @@ def test_what_differs_around_the_runs_is_said_aloud(tmp_path, capsys):
     assert "start method differs: fork and spawn; memory_host does not compare" in told
 
 
+def test_an_estimated_run_beside_a_counted_one_is_said_aloud_of_what_is_compared(tmp_path, capsys):
+    paths = [
+        make_store(tmp_path / f"{source}.sqlite", [finished(trial("m"), 0.8, reading("energy_gpu", 9.0, source))])
+        for source in ("counter", "estimated")
+    ]
+    assert 0 == main(["compare", *map(str, paths), "--fail-if", "energy>5%"])
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert line.endswith("estimated.sqlite': energy is estimated, not measured")
+
+
 def test_the_same_surroundings_are_not_told_of(tmp_path, capsys):
     assert 0 == main(["compare", store(tmp_path / "a.sqlite"), store(tmp_path / "b.sqlite")])
     assert "" == capsys.readouterr().err
@@ -194,6 +279,9 @@ def test_a_threshold_that_no_row_can_be_judged_by_is_an_error(tmp_path, capsys):
         ),
         ("model,accuracy,energy\nm,0.8,1\n", ["--fail-if", "watts>1"], "unknown column 'watts'"),
         ("model,accuracy,energy\nm,0.8,1\n", ["--fail-if", "PePR-C<0"], "PePR-C needs carbon, which was not read"),
+        ("model,accuracy,energy\nm,0.8,1\n", ["--fail-if", "accuracy<-1s"], "--fail-if 'accuracy<-1s' has a unit"),
+        ("model,accuracy,energy\nm,0.8,1\n", ["--fail-if", "energy>1GiB"], "'GiB' is no unit like 'J'"),
+        ("model,accuracy,energy\nm,0.8,1\n", ["--strict"], "--strict says how thresholds are judged"),
         ("model,accuracy,energy\nm,0.8,1\n", ["--by", "model"], "--by is for groups within one source"),
     ],
 )
@@ -217,6 +305,13 @@ def test_an_unknown_measure_of_stores_is_told_with_those_there_are(tmp_path, cap
 
     assert 2 == main(["compare", a, a, "--fail-if", "aurok<0"])
     assert "unknown measure 'aurok'; did you mean 'auroc'?" in capsys.readouterr().err
+
+
+def test_a_resource_that_was_not_read_is_told_as_that(tmp_path, capsys):
+    a = store(tmp_path / "a.sqlite")
+
+    assert 2 == main(["compare", a, a, "--fail-if", "carbon>5%"])
+    assert "carbon was not read in the first run; there is" in capsys.readouterr().err
 
 
 @given(

@@ -40,7 +40,15 @@ def chances(frame, **options):
 
 @pytest.mark.parametrize(
     ("seeds", "bar", "scatter"),
-    [(1, 60.0, (1, 1)), (3, 0.0, (1, 1)), (3, 0.0, (0.1, 2)), (3, 40.0, (1, 1)), (8, 0.0, (0.1, 2))],
+    [
+        (1, 60.0, (1, 1)),
+        (2, 0.0, (1, 1)),
+        (2, 40.0, (0.1, 2)),
+        (3, 0.0, (1, 1)),
+        (3, 0.0, (0.1, 2)),
+        (3, 40.0, (1, 1)),
+        (8, 0.0, (0.1, 2)),
+    ],
 )
 def test_of_the_pairs_called_ninety_percent_about_ninety_percent_are_right(seeds, bar, scatter):
     rng, right = np.random.default_rng(7), []
@@ -129,6 +137,14 @@ def test_the_table_says_it_in_words_a_person_can_read(tmp_path, capsys):
 
     assert "60 of 100" in out or "59 of 100" in out
     assert "one seed: of the readings only, not of what another seed would give" in out
+
+
+def test_models_of_one_seed_among_others_are_told(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("model,seed,accuracy,energy\na,1,0.8,1\na,2,0.9,1.1\nb,1,0.85,2\nb,2,0.86,2.1\nc,1,0.7,3\n")
+    assert 0 == main(["score", str(table), "--stability"])
+
+    assert "; 1 of one seed, drawn as if every other gave the same" in capsys.readouterr().out
 
 
 def test_a_store_brings_its_error_bars(tmp_path, capsys):

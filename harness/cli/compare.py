@@ -42,7 +42,7 @@ Examples:
     "--fail-if",
     multiple=True,
     metavar="THRESHOLD",
-    help="Exit with 1 if NAME changed by more: energy>5%, accuracy<-0.01. Repeatable.",
+    help="Exit with 1 if NAME changed by more: energy>5%, accuracy<-0.01, memory>10MiB. Repeatable.",
 )
 @click.option("--strict", is_flag=True, help="Judge the change alone, whatever its interval and error bars.")
 @plugin_options
@@ -64,7 +64,9 @@ def command(
     if other is None:
         return _compare_groups(source, request, format, output, options)
     _refuse(options, ("by", *_OF_GROUPS), "is for groups within one source; leave it, or the second source, out")
-    from harness.comparing.run_report import broken_lines, write_runs
+    if options["strict"] and not options["fail_if"]:
+        raise HarnessError("--strict says how thresholds are judged; add one with --fail-if")
+    from harness.comparing.run_report import broken_lines, unsure_lines, write_runs
     from harness.comparing.runs import compare_runs
     from harness.comparing.thresholds import parse_threshold
 
@@ -72,6 +74,7 @@ def command(
     comparison = compare_runs(source, other, request, thresholds, strict=options["strict"])
     _tell((*comparison.differences, *comparison.warnings))
     write_runs(comparison, format, output)
+    _tell(unsure_lines(comparison))
     for line in broken_lines(comparison):
         click.echo(f"harness: {line}", err=True)
     if comparison.broken:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from attrs import evolve
 
 from harness.cli.options import Number
 from harness.errors import HarnessError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.plugins_loader import Plugins
     from harness.scoring.ranking import Request
     from harness.scoring.reducer import Reducer
+    from harness.sources.table import Query
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # As in pepr.NORMALIZATIONS, which costs an import of numpy.
@@ -51,21 +53,14 @@ def score_request(
 ) -> Request:
     """Return the request that the *options* of `source_options` make. Raises HarnessError for a wrong value."""
     from harness.scoring.ranking import Request
-    from harness.sources.table import Query
 
-    query = Query(
-        phase=options["phase"],
-        id=options["id"],
-        group=tuple(options["group"]),
-        performance=options["performance"],
-        performance_range=parse_range(options["performance_range"]),
-        units=parse_pairs(options["unit"], "--unit", "energy=kWh"),
-        delimiter=options["delimiter"],
-        carbon_intensity=options["carbon_intensity"],
-        pue=options["pue"],
-    )
     return Request(
-        query=query,
+        query=evolve(
+            source_query(options),
+            phase=options["phase"],
+            carbon_intensity=options["carbon_intensity"],
+            pue=options["pue"],
+        ),
         weights=parse_weights(options["resource"]),
         alpha=options["alpha"],
         normalization=options["normalize"],
@@ -73,6 +68,20 @@ def score_request(
         pareto=pareto,
         stability=stability,
         reducer=reducer,
+    )
+
+
+def source_query(options: Mapping[str, Any]) -> Query:
+    """Return how the columns of a source are to be read. Raises HarnessError for a wrong value."""
+    from harness.sources.table import Query
+
+    return Query(
+        id=options["id"],
+        group=tuple(options["group"]),
+        performance=options["performance"],
+        performance_range=parse_range(options["performance_range"]),
+        units=parse_pairs(options["unit"], "--unit", "energy=kWh"),
+        delimiter=options["delimiter"],
     )
 
 

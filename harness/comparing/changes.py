@@ -23,7 +23,7 @@ class Changes:
     """How one measure changed in each row `[rows]`: `a` and `b` are means, `change` that of the trials' changes.
 
     `low` and `high` are the ends of what the change may be, NaN where nothing is known of that; `method` says from
-    what: "t", "bootstrap", "readings", or None.
+    what: "t", "bootstrap", "readings", two of them joined by "and", or None.
     """
 
     lines: Lines
@@ -40,19 +40,28 @@ def changes_of(frame: pandas.DataFrame, values: TwinValues, percent: bool) -> Ch
 
     Each trial is compared with its twin, and a row's change is the mean over its seeds. Two things make it unsure: how
     its seeds differ (a 95 % interval of the mean), and the error bars of the readings, which may be off alike in every
-    seed and so are not averaged away. The ends are the wider of the two.
+    seed and so are not averaged away. One says nothing of the other, so the distances to the ends add as their squares.
     """
     change = _change(values.a.value, values.b.value, percent)
     lines = join_seeds(frame, np.isfinite(change))
     mean = lines.mean(change)
     by_seeds = lines.interval(change, mean)
     by_readings = [_mean_of_all(lines, end) for end in _ends(values.a, values.b, percent)]
-    low, high = np.fmin(by_seeds[0], by_readings[0]), np.fmax(by_seeds[1], by_readings[1])
+    below, above = (_joined(mean, *ends) for ends in zip(by_seeds, by_readings, strict=True))
     a, b = lines.mean(values.a.value), lines.mean(values.b.value)
-    methods = [interval_method(int(seeds)) for seeds in lines.seeds]
-    known = np.isfinite(by_readings[0]) | np.isfinite(by_readings[1])
-    told = [method or (READINGS if bar else None) for method, bar in zip(methods, known, strict=True)]
-    return Changes(lines, a, b, mean, low, high, told)
+    barred = np.isfinite(by_readings[0]) | np.isfinite(by_readings[1])
+    told = [_told(int(seeds), bool(bar)) for seeds, bar in zip(lines.seeds, barred, strict=True)]
+    return Changes(lines, a, b, mean, mean - below, mean + above, told)
+
+
+def _told(seeds: int, barred: bool) -> str | None:
+    return " and ".join(filter(None, (interval_method(seeds), READINGS if barred else None))) or None
+
+
+def _joined(mean: Floats, one: Floats, other: Floats) -> Floats:
+    """Return how far an end of the interval is from the *mean*, by two ends; NaN where both are."""
+    offs = [np.where(np.isnan(end), 0.0, np.abs(end - mean)) for end in (one, other)]
+    return np.where(np.isnan(one) & np.isnan(other), np.nan, np.hypot(*offs))
 
 
 def _mean_of_all(lines: Lines, ends: Floats) -> Floats:
@@ -72,9 +81,15 @@ def _change(a: Floats, b: Floats, percent: bool) -> Floats:
 
 
 def _ends(a: Values, b: Values, percent: bool) -> tuple[Floats, Floats]:
+    """The least and the most that the change may be, given the error bars."""
     with np.errstate(all="ignore"):
         if not percent:
             return b.low - a.high, b.high - a.low
-        # A first reading that may be zero may have grown without bound.
-        most = np.where(a.low > 0, (b.high / a.low - 1) * 100, np.where(np.isnan(a.low), np.nan, np.inf))
-        return (b.low / a.high - 1) * 100, most
+        size = np.stack([np.abs(a.low), np.abs(a.high)])
+        # From a first reading that may be zero it may have grown without bound.
+        size = np.where((a.low <= 0) & (a.high >= 0), np.stack([np.zeros_like(a.low), size.max(axis=0)]), size)
+        corners = np.concatenate([b.low / size, b.high / size])
+        # b / |a| less the sign of a is (b - a) / |a|.
+        low, high = np.fmin.reduce(corners) - np.sign(a.value), np.fmax.reduce(corners) - np.sign(a.value)
+        unsure = (a.low < 0) & (a.high > 0)
+        return np.where(unsure, -np.inf, low * 100), np.where(unsure, np.inf, high * 100)

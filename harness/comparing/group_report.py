@@ -8,8 +8,7 @@ from typing import Any
 
 from harness.comparing.group_tests import TESTS
 from harness.comparing.groups import Comparison
-from harness.scoring.ranking import write_text
-from harness.tables import print_table, render_json, write_table
+from harness.tables import print_table, render_json, write_table, write_text
 
 _STATISTICS = {"mann-whitney": "U", "wilcoxon": "W"}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from harness.scoring.intervals import CONFIDENCE
 
 # name -> whether it compares pair by pair
 TESTS = {"welch": False, "student": False, "mann-whitney": False, "paired": True, "wilcoxon": True}
+# What varies by less than this part of the largest value is equal but for the rounding of floats.
+_ROUNDING = 1e-12
 
 
 @frozen
@@ -29,6 +32,9 @@ class Tested:
     p: float | None
 
 
+NOTHING = Tested(None, None, None)
+
+
 @frozen(eq=False)
 class Samples:
     """The observations `a` and `b` of two sides, and those of them that pair, in one order."""
@@ -40,36 +46,61 @@ class Samples:
 
 
 def run_tests(samples: Samples) -> dict[str, Tested]:
-    """Return what each of `TESTS`, all two-sided, says; those of pairs are left out where fewer than two pair."""
+    """Return what each of `TESTS`, all two-sided, says; those of pairs are left out where fewer than two pair.
+
+    The t tests have no answer where nothing varies within the sides, or between the pairs: t would divide by the
+    rounding of floats.
+    """
     from scipy import stats
 
     a, b, pairs = samples.a, samples.b, (samples.paired_a, samples.paired_b)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Of samples that hardly vary; what then is no number is told as missing.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        found = {
+    with _quiet():
+        found: dict[str, Any] = {
             "welch": stats.ttest_ind(a, b, equal_var=False),
             "student": stats.ttest_ind(a, b),
             "mann-whitney": stats.mannwhitneyu(a, b),
         }
         if len(samples.paired_a) > 1:
-            found |= {"paired": stats.ttest_rel(*pairs), "wilcoxon": stats.wilcoxon(*pairs)}
-    return {name: _tested(result) for name, result in found.items()}
+            found["paired"] = stats.ttest_rel(*pairs)
+            # Of pairs that are all equal, SciPy says 1, no number, or raises, by its version.
+            found["wilcoxon"] = stats.wilcoxon(*pairs) if (pairs[0] != pairs[1]).any() else None
+    tested = {name: NOTHING if result is None else _tested(result) for name, result in found.items()}
+    stiff = ["welch", "student"] * (not varies(samples, paired=False)) + ["paired"] * (not varies(samples, paired=True))
+    return tested | {name: NOTHING for name in stiff if name in tested}
+
+
+def varies(samples: Samples, paired: bool) -> bool:
+    """Return whether the values within the sides, or the differences if *paired*, vary by more than their rounding."""
+    a, b = (samples.paired_a, samples.paired_b) if paired else (samples.a, samples.b)
+    spread = np.std(a - b) if paired and len(a) else _pooled(a, b)
+    return bool(spread > _ROUNDING * max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
 
 
 def difference_interval(samples: Samples, paired: bool) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of mean(a) - mean(b), by Welch's t or, if *paired*, by that of the pairs."""
+    """Return the 95 % interval of mean(a) - mean(b), by Welch's t or, if *paired*, by that of the pairs; None for none.
+
+    There is none where nothing varies, and of fewer than two pairs.
+    """
     from scipy import stats
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)
+    if not varies(samples, paired) or (paired and len(samples.paired_a) < 2):
+        return None, None
+    with _quiet():
         if paired:
             result = stats.ttest_rel(samples.paired_a, samples.paired_b)
         else:
             result = stats.ttest_ind(samples.a, samples.b, equal_var=False)
         ends = result.confidence_interval(CONFIDENCE)
     return number(ends.low), number(ends.high)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Of samples that hardly vary; what then is no number is told as missing."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def hedges_g(a: Floats, b: Floats) -> float | None:
@@ -79,11 +110,10 @@ def hedges_g(a: Floats, b: Floats) -> float | None:
     Cohen's d times G(f / 2) / (sqrt(f / 2) G((f - 1) / 2)) with f = n_a + n_b - 2.
     """
     freedom = len(a) + len(b) - 2
-    spread = math.sqrt((len(a) * a.var() + len(b) * b.var()) / freedom)
-    if freedom < 2 or not spread > 1e-12 * max(abs(a).max(), abs(b).max()):
+    if freedom < 2 or not varies(Samples(a, b, a[:0], b[:0]), paired=False):
         return None
     correction = math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)) / math.sqrt(freedom / 2)
-    return number((a.mean() - b.mean()) / spread * correction)
+    return number((a.mean() - b.mean()) / _pooled(a, b) * correction)
 
 
 def common_language(a: Floats, b: Floats) -> float:
@@ -122,6 +152,12 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 def number(value: Any) -> float | None:
     """Return *value*, None where it is not finite."""
     return float(value) if math.isfinite(value) else None
+
+
+def _pooled(a: Floats, b: Floats) -> float:
+    """The standard deviation within the two samples."""
+    freedom = len(a) + len(b) - 2
+    return math.sqrt((len(a) * a.var() + len(b) * b.var()) / freedom) if freedom > 0 else 0.0
 
 
 def _tested(result: Any) -> Tested:

@@ -10,9 +10,9 @@ import numpy as np
 from attrs import asdict, evolve, frozen
 
 from harness.comparing.group_tests import (
+    NOTHING,
     TESTS,
     Samples,
-    Tested,
     benjamini_hochberg,
     common_language,
     difference_interval,
@@ -70,17 +70,20 @@ def compare_groups(
             warnings.append(f"{group or 'all'}: all rows are on one side, nothing to compare")
             continue
         layout = lay_out(sides, question.over, lines)
-        if layout.left_out:
-            named, more = layout.left_out[:_NAMED], len(layout.left_out) - _NAMED
-            told = [*named, f"{more} more"] if more > 0 else named
-            warnings.append(f"left out, not being in all that is averaged over: {', '.join(told)}")
         for measure in measures:
             about = {"group": str(group) or "all", "measure": measure.name, "unit": measure.unit}
-            samples = samples_of(layout, sides.side, measure.values)
+            samples, left_out = samples_of(layout, sides.side, measure.values)
+            warnings += _left_out(left_out)
             rows.append(about | {"observations": layout.kind} | _answer(samples, test))
     if all(row["reason"] for row in rows):
         raise HarnessError(_nothing(question, rows))
-    return Comparison(question.by, sides.names, _corrected(rows), tuple(warnings))
+    return Comparison(question.by, sides.names, _corrected(rows), tuple(dict.fromkeys(warnings)))
+
+
+def _left_out(models: Sequence[str]) -> list[str]:
+    more = [f"{len(models) - _NAMED} more"] if len(models) > _NAMED else []
+    told = ", ".join([*models[:_NAMED], *more])
+    return [f"left out, not being in all that is averaged over: {told}"] if told else []
 
 
 def _scoring_table(sides: Sides, over: Sequence[str]) -> Table:
@@ -111,12 +114,12 @@ def _answer(samples: Samples, test: str) -> dict[str, Any]:
 
     found = run_tests(samples)
     chosen = _chosen(samples, test)
-    answer = found.get(chosen, Tested(None, None, None))
-    low, high = difference_interval(samples, chosen == "paired")
+    answer = found.get(chosen, NOTHING)
+    low, high = difference_interval(samples, TESTS[chosen])
     off = (samples.paired_a - samples.paired_b) if TESTS[chosen] else None
     difference = number(a.mean() - b.mean() if off is None else off.mean() if len(off) else np.nan)
     effects = (difference, low, high, hedges_g(a, b), common_language(a, b))
-    reason = None if answer.p is not None else "too few pairs" if chosen not in found else "the values do not vary"
+    reason = None if answer.p is not None else "too few pairs" if chosen not in found else _STIFF[TESTS[chosen]]
     tests = {name: asdict(tested) for name, tested in found.items()}
     return (
         about
@@ -130,6 +133,7 @@ def _answer(samples: Samples, test: str) -> dict[str, Any]:
     )
 
 
+_STIFF = {False: "the values do not vary", True: "the differences of the pairs do not vary"}
 _DIFFERENCE = ("difference", "difference_low", "difference_high", "hedges_g", "common_language")
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from attrs import frozen
 
 from harness.comparing.group_tests import Samples
+from harness.comparing.naming import named
 from harness.comparing.sides import Sides
 from harness.pepr import Codes, Floats, group_codes
 from harness.sources.table import carried
@@ -20,63 +21,80 @@ MODELS, SEEDS, ROWS = "models", "seeds", "rows"
 class Layout:
     """How the lines of one group become observations.
 
-    `lines` are those of the group that count, `key` the observation of each within its side, `kind` what an
-    observation is, `left_out` the models that lack a part of what is averaged over.
+    `lines` are those of the group, `key` the observation of each within its side, `part` what of its observation each
+    is, where only whole ones count (else 0), `kinds` what an observation is on either side, and `names` the model of
+    each line.
     """
 
     lines: Codes
     key: Codes
-    kind: str
-    left_out: tuple[str, ...]
+    part: Codes
+    kinds: tuple[str, str]
+    names: npt.NDArray[np.object_]
+
+    @property
+    def kind(self) -> str:
+        """What an observation is, of both sides where they differ."""
+        return " and ".join(dict.fromkeys(self.kinds))
 
 
 def lay_out(sides: Sides, over: Sequence[str], lines: Codes) -> Layout:
     """Return how the *lines* of one group become observations.
 
-    Seeds of one model are no independent models: where both sides have two models or more, each model counts once, by
-    the mean of its lines. A model that lacks a part of what is averaged over is left out: its mean would be another's.
+    Seeds of one model are no independent models: on a side with two models or more each counts once, by the mean of its
+    lines. Only of a side with one model the seeds count, or where they are not told apart, the lines.
     """
-    frame = sides.table.frame.iloc[lines]
-    side = sides.side[lines]
+    frame, side = sides.table.frame.iloc[lines], sides.side[lines]
     models = frame["model"].to_numpy(dtype=object)
-    if min(len(set(models[side == number])) for number in (0, 1)) > 1:
-        whole, left_out = _whole(sides, over, lines, models, side)
-        return Layout(lines[whole], group_codes(models[whole])[0], MODELS, left_out)
-    if "seed" not in frame:
-        return Layout(lines, np.arange(len(lines), dtype=np.intp), ROWS, ())
-    keys = [f"{model}\0{seed}" for model, seed in zip(models, frame["seed"], strict=True)]
-    return Layout(lines, group_codes(np.array(keys, dtype=object))[0], SEEDS, ())
+    seeds = [*map(named, frame["seed"])] if "seed" in frame else None
+    single = ROWS if seeds is None else SEEDS
+    kinds = [MODELS if len(set(models[side == number])) > 1 else single for number in (0, 1)]
+    alone = np.array([kind != MODELS for kind in kinds])[side]
+    ends = [*map(str, lines)] if seeds is None else seeds
+    keys = [f"{model}\0{end}" if one else f"{model}" for model, end, one in zip(models, ends, alone, strict=True)]
+    codes = group_codes(np.array(keys, dtype=object))[0]
+    return Layout(lines, codes, _parts(sides, over, lines), (kinds[0], kinds[1]), models)
 
 
-def _whole(
-    sides: Sides, over: Sequence[str], lines: Codes, models: npt.NDArray[np.object_], side: Codes
-) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Which lines are of models that have all parts of their side, and the models that have not."""
-    frame = sides.table.frame.iloc[lines]
-    parts = [sides.value[lines], *[frame[carried(column)].astype(str) for column in over]]
-    labels = ["\0".join(map(str, part)) for part in zip(*parts, strict=True)]
-    found: dict[tuple[int, str], set[str]] = {}
-    for number, model, label in zip(side, models, labels, strict=True):
-        found.setdefault((int(number), str(model)), set()).add(label)
-    most = [max(len(had) for (number, _), had in found.items() if number == this) for this in (0, 1)]
+def _parts(sides: Sides, over: Sequence[str], lines: Codes) -> Codes:
+    """What of its model each line is: a value that puts it on its side, of all that is averaged over."""
+    frame, values = sides.table.frame.iloc[lines], sides.value[lines]
+    of_models = list(zip(frame["model"], sides.side[lines], strict=True))
     # By a cut or a tag each model has a value of its own, which is no part.
-    if not over and all(len(had) == 1 for had in found.values()):
-        return np.ones(len(lines), dtype=bool), ()
-    short = {key for key, had in found.items() if len(had) < most[key[0]]}
-    whole = np.array([(int(number), str(model)) not in short for number, model in zip(side, models, strict=True)])
-    return whole, tuple(dict.fromkeys(model for _, model in sorted(short)))
+    own = len(set(of_models)) == len(set(zip(of_models, values, strict=True)))
+    labels = [frame[carried(column)].astype(str) for column in over] + [values] * (not own)
+    if not labels:
+        return np.zeros(len(lines), dtype=np.intp)
+    return group_codes(np.array(["\0".join(map(str, part)) for part in zip(*labels, strict=True)], dtype=object))[0]
 
 
-def samples_of(layout: Layout, side: Codes, values: Floats) -> Samples:
-    """Return the observations of the *values* of all lines; a line without a value does not count."""
+def samples_of(layout: Layout, side: Codes, values: Floats) -> tuple[Samples, tuple[str, ...]]:
+    """Return the observations of the *values* of all lines, and the models that are left out.
+
+    A line without a value does not count. A model that then lacks a part of what others of its side are averaged over
+    is left out: its mean would be of something else.
+    """
     known = np.isfinite(values[layout.lines])
-    lines, key = layout.lines[known], layout.key[known]
-    means = [_means(values[lines], key, side[lines] == number) for number in (0, 1)]
-    (a_keys, a), (b_keys, b) = means
-    if layout.kind == ROWS:
-        return Samples(a, b, np.empty(0), np.empty(0))
+    whole = _whole(layout, side[layout.lines], known)
+    left_out = tuple(dict.fromkeys(map(str, layout.names[known & ~whole])))
+    lines, key = layout.lines[whole], layout.key[whole]
+    (a_keys, a), (b_keys, b) = [_means(values[lines], key, side[lines] == number) for number in (0, 1)]
+    if layout.kinds != (layout.kinds[0],) * 2 or layout.kind == ROWS:
+        return Samples(a, b, np.empty(0), np.empty(0)), left_out
     _, in_a, in_b = np.intersect1d(a_keys, b_keys, assume_unique=True, return_indices=True)
-    return Samples(a, b, a[in_a], b[in_b])
+    return Samples(a, b, a[in_a], b[in_b]), left_out
+
+
+def _whole(layout: Layout, side: Codes, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which lines are *known*, and their observations have as many parts as any of their side."""
+    found: npt.NDArray[np.bool_] = known.copy()
+    for number, kind in enumerate(layout.kinds):
+        own = np.flatnonzero(known & (side == number))
+        if kind == ROWS or not len(own):
+            continue
+        had = np.bincount(np.unique(np.stack([layout.key[own], layout.part[own]]), axis=1)[0])
+        found[own] = had[layout.key[own]] == had.max()
+    return found
 
 
 def _means(values: Floats, key: Codes, chosen: npt.NDArray[np.bool_]) -> tuple[Codes, Floats]:

@@ -8,16 +8,18 @@ from typing import Any
 
 from harness.comparing.runs import BROKEN, KEPT, MISSING, UNDECIDED, RunComparison
 from harness.quantities import format_quantity
-from harness.scoring.ranking import write_text
-from harness.tables import print_table, render_json, write_table
+from harness.tables import print_table, render_json, write_table, write_text
 
 _NAMED = 5
+# More rows nobody reads, and 10,000 take seconds to be laid out.
+_MOST = 500
 
 
 def write_runs(comparison: RunComparison, format: str, output: Path | None) -> None:
     """Write *comparison* in *format*, one of `tables.FORMATS`, to *output* or stdout.
 
-    The table for people has, where there are thresholds, only the rows that do not keep them.
+    The table for people has, where there are thresholds, only the rows that do not keep them, broken ones first, and of
+    very many rows the first.
     """
     if format == "json":
         return write_text(render_json(comparison.document()), output)
@@ -25,9 +27,12 @@ def write_runs(comparison: RunComparison, format: str, output: Path | None) -> N
         return write_table(comparison.rows, list(comparison.rows[0]), format, output)
 
     rows = [row for row in comparison.rows if row["verdict"] != KEPT]
+    rows.sort(key=lambda row: (None, BROKEN, UNDECIDED, MISSING).index(row["verdict"]))
     print(f"A: {comparison.names[0]}; B: {comparison.names[1]}")
     if rows:
-        print_table([_shown(row) for row in rows], _columns(rows))
+        print_table([_shown(row) for row in rows[:_MOST]], _columns(rows))
+    if len(rows) > _MOST:
+        print(f"... and {len(rows) - _MOST:,} rows more; --format csv has all")
     for threshold in comparison.thresholds:
         counts = [(comparison.count(threshold, verdict), verdict) for verdict in (KEPT, BROKEN, UNDECIDED, MISSING)]
         print(f"{threshold}: {', '.join(f'{count} {verdict}' for count, verdict in counts if count)}")
@@ -42,6 +47,19 @@ def broken_lines(comparison: RunComparison) -> list[str]:
         told = [f"{row['model']} ({_change(row)})" for row in rows[:_NAMED]]
         told += [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         lines.append(f"{threshold} is broken by {', '.join(told)}")
+    return lines
+
+
+def unsure_lines(comparison: RunComparison) -> list[str]:
+    """Return one line for each threshold and verdict that lets a row pass without its keeping the threshold."""
+    lines = []
+    for threshold in comparison.thresholds:
+        judged = [row for row in comparison.rows if row["threshold"] == threshold]
+        for verdict in (UNDECIDED, MISSING):
+            rows = [row for row in judged if row["verdict"] == verdict]
+            told = [f"{row['model']} ({row['reason'] or _change(row)})" for row in rows[:_NAMED]]
+            told += [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
+            lines += [f"{threshold} is {verdict} of {', '.join(told)}"] if told else []
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from harness.comparing.twin_values import TwinValues, default_names, is_column, 
 from harness.comparing.twins import Twins, read_twins
 from harness.errors import HarnessError
 from harness.scoring.ranking import Request
+from harness.scoring.scored_rows import lost_seeds
+from harness.scoring.seeds import join_seeds
+from harness.sources.table import Table
 
 # harness.compare-runs/1: the first.
 SCHEMA = "harness.compare-runs/1"
@@ -56,27 +59,32 @@ def compare_runs(
     its readings. With *strict*, and where neither is known, the change alone decides. Raises HarnessError for runs that
     share no trial, and for a threshold that can be judged in no row.
     """
+    thresholds = list(dict.fromkeys(thresholds))
     columns = [threshold.name for threshold in thresholds if is_column(threshold.name)]
     twins = read_twins(first, second, request, columns)
     rows: list[dict[str, Any]] = []
+    asked = [threshold.name for threshold in thresholds] or default_names(twins, request)
+    measures = {name: twin_values(twins, name, request) for name in asked}
     for threshold in thresholds:
-        judged = _judged(twins, twin_values(twins, threshold.name, request), threshold, strict)
+        judged = _judged(twins, measures[threshold.name], threshold, strict)
         if all(row["verdict"] == MISSING for row in judged):
             raise HarnessError(
                 f"--fail-if {threshold.text!r} can be judged in no row: {judged[0]['model']}: {judged[0]['reason']}"
             )
         rows += judged
     if not thresholds:
-        for name in default_names(twins, request):
-            values = twin_values(twins, name, request)
+        for values in measures.values():
             rows += list(_rows(twins, values, changes_of(twins.a.frame, values, values.relative), values.relative))
     names = tuple(dict.fromkeys(threshold.text for threshold in thresholds))
     told = tuple(differences(first, second, twins))
-    return RunComparison((str(first), str(second)), rows, names, told, tuple(_warnings(first, second, twins)))
+    return RunComparison(
+        (str(first), str(second)), rows, names, told, tuple(_warnings(first, second, twins, measures.values()))
+    )
 
 
 def _judged(twins: Twins, values: TwinValues, threshold: Threshold, strict: bool) -> list[dict[str, Any]]:
     """The rows with the verdict of one threshold on each."""
+    threshold = threshold.in_unit_of(values.unit)
     changes = changes_of(twins.a.frame, values, threshold.percent)
     sure = threshold.nearest(changes.low, changes.high)
     sure = changes.change if strict else np.where(np.isnan(sure), changes.change, sure)
@@ -92,11 +100,12 @@ def _judged(twins: Twins, values: TwinValues, threshold: Threshold, strict: bool
 def _rows(twins: Twins, values: TwinValues, changes: Changes, percent: bool) -> Iterator[dict[str, Any]]:
     frame, lines = twins.a.frame, changes.lines
     models, groups = (frame[name].to_numpy(dtype=object)[lines.first] for name in ("model", "group"))
+    counted = lines.counted.tolist()
     numbers = [_plain(column) for column in (changes.a, changes.b, changes.change, changes.low, changes.high)]
     about = {"measure": values.name, "unit": values.unit, "change_in": "%" if percent else values.unit}
     for row, (a, b, change, low, high) in enumerate(zip(*numbers, strict=True)):
         where = {"model": str(models[row]), "group": str(groups[row])}
-        how = {"seeds": int(lines.counted[row]), "interval": None if change is None else changes.method[row]}
+        how = {"seeds": counted[row], "interval": None if change is None else changes.method[row]}
         told = {"a": a, "b": b, "change": change, "low": low, "high": high, **how}
         reason = None if change is not None else _why_missing(twins, values, int(lines.first[row]), a, b)
         yield where | about | told | {"threshold": None, "verdict": None, "reason": reason}
@@ -105,18 +114,30 @@ def _rows(twins: Twins, values: TwinValues, changes: Changes, percent: bool) -> 
 def _why_missing(twins: Twins, values: TwinValues, line: int, a: float | None, b: float | None) -> str:
     for name, table, value in (("first", twins.a, a), ("second", twins.b, b)):
         if value is None:
-            why = table.gaps[values.name][line] if values.name in table.gaps else None
-            trial = table.frame["reason"].iloc[line] if "reason" in table.frame else None
-            return f"{name} run: {why or (trial if isinstance(trial, str) and trial else f'no {values.name}')}"
+            return f"{name} run: {_why(table, values, line)}"
     return "no seed has both" if a else "the first run has 0, of which nothing is a percentage"
 
 
-def _warnings(first: Path, second: Path, twins: Twins) -> Iterator[str]:
+def _why(table: Table, values: TwinValues, line: int) -> str:
+    trial = table.frame["reason"].iloc[line] if "reason" in table.frame else None
+    for part in values.parts or (values.name,):
+        if part not in table.frame or not np.isfinite(table.frame[part].iloc[line]):
+            gap = table.gaps[part][line] if part in table.gaps else None
+            return gap or (trial if isinstance(trial, str) and trial else f"no {part}")
+    return "its cost lies beside the bounds of the first run, which are one point"
+
+
+def _warnings(first: Path, second: Path, twins: Twins, measures: Collection[TwinValues]) -> Iterator[str]:
     for path, alone in ((first, twins.only_a), (second, twins.only_b)):
         if alone:
             yield f"trials in {str(path)!r} only, which are left out: {alone}"
+    told = {None, *(name for values in measures for name in (values.name, *values.parts))}
     for path, table in ((first, twins.a), (second, twins.b)):
-        yield from (f"{str(path)!r}: {text}" for _, text in table.warnings)
+        yield from (f"{str(path)!r}: {text}" for resource, text in table.warnings if resource in told)
+    for values in measures:
+        lines = join_seeds(twins.a.frame, np.isfinite(values.a.value) & np.isfinite(values.b.value))
+        models = {"model": twins.a.frame["model"].to_numpy(dtype=object)[lines.first]}
+        yield from (f"{values.name}: {text}" for text in lost_seeds(models, lines, "a value in both runs"))
 
 
 def _plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
+from harness.comparing.naming import named
 from harness.errors import HarnessError, unknown
 from harness.registry import Registry
 from harness.scoring.ranking import Request, read_request
@@ -93,11 +94,14 @@ def _of_model(name: str, by: str, registry: Registry) -> Any:
 
 
 def _split(table: Table, question: Question, values: Sequence[Any]) -> Sides:
-    told = [_text(value) for value in values]
+    told = [named(value) for value in values]
     if question.cut is not None:
         names, side = _cut(table.frame, question, values)
+        # What counts is the side: each seed may have a number of its own.
+        put = np.array([*names, ""], dtype=object)[side]
     else:
         names, side = _between(question, told)
+        put = np.array(told, dtype=object)
     kept = side >= 0
     for number, name in enumerate(names):
         if not (side == number).any():
@@ -114,12 +118,12 @@ def _split(table: Table, question: Question, values: Sequence[Any]) -> Sides:
         name: [why for why, keep in zip(reasons, kept, strict=True) if keep] for name, reasons in table.gaps.items()
     }
     chosen = evolve(table, frame=frame, gaps=gaps)
-    return Sides(chosen, names, side[kept], np.array(told, dtype=object)[kept], (warning,) if lost else ())
+    return Sides(chosen, names, side[kept], put[kept], (warning,) if lost else ())
 
 
 def _between(question: Question, told: Sequence[str]) -> tuple[tuple[str, str], npt.NDArray[np.intp]]:
     names = question.between or _two(question, told)
-    sides = [{_text(part) for part in name.split(",")} if question.between else {name} for name in names]
+    sides = [{named(part) for part in name.split(",")} if question.between else {name} for name in names]
     if both := sides[0] & sides[1]:
         raise HarnessError(f"--between has {', '.join(sorted(both))!r} on both sides; name it once")
     for part in sorted((sides[0] | sides[1]) - set(told)):
@@ -159,17 +163,6 @@ def _cut(
 
 def _median(frame: pandas.DataFrame, numbers: npt.NDArray[np.float64]) -> float:
     return float(np.nanmedian(frame.assign(number=numbers)[["model", "number"]].drop_duplicates()["number"]))
-
-
-def _text(value: Any) -> str:
-    """A value as it is named: 1, 1.0 and "1.0" are one; "" is missing."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    text = str(value).strip()
-    try:
-        return f"{float(text):.12g}" if not isinstance(value, bool) else text
-    except ValueError:
-        return text
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ from harness.scoring.ranking import Request, chosen_weights, given_bounds
 from harness.scoring.scored_rows import numbers
 from harness.sources.table import Table, carried, error_bar
 
+# So many names, `unknown` lists by itself.
+_LISTED_ANYWAY = 12
 _PEPR = re.compile(r"pepr(?:[-_](?P<letter>.+))?", re.IGNORECASE)
 
 
@@ -32,13 +34,17 @@ class Values:
 
 @frozen(eq=False)
 class TwinValues:
-    """A measure in both runs. `relative` says that its change is told in percent where nothing else is asked."""
+    """A measure in both runs, made of the columns `parts`.
+
+    `relative` says that its change is told in percent where nothing else is asked.
+    """
 
     name: str
     unit: str | None
     a: Values
     b: Values
     relative: bool
+    parts: tuple[str, ...] = ()
 
 
 def is_column(name: str) -> bool:
@@ -65,11 +71,14 @@ def twin_values(twins: Twins, name: str, request: Request) -> TwinValues:
         return TwinValues(resource, twins.a.units.get(resource), a, b, relative=True)
     if (match := _PEPR.fullmatch(name)) is not None:
         return _scored(twins, match["letter"], request)
+    if resource in LETTERS.values():
+        raise HarnessError(f"{resource} was not read in the first run; there is {', '.join(twins.a.resources)}")
     if twins.stores and any(name in metrics for metrics in (_metrics(twins.a), _metrics(twins.b))):
         a, b = (_plain(_metric(table, name)) for table in (twins.a, twins.b))
         return TwinValues(name, None, a, b, relative=False)
     known = [PERFORMANCE, *twins.a.resources, *[f"PePR-{letter}" for letter in twins.a.letters]]
-    raise unknown("measure", name, [*known, *(_metrics(twins.a) if twins.stores else ())])
+    known += _metrics(twins.a) if twins.stores else ()
+    raise unknown("measure", name, known, hint="" if len(known) <= _LISTED_ANYWAY else f"there is {', '.join(known)}")
 
 
 def _plain(values: Floats) -> Values:
@@ -81,7 +90,9 @@ def _reading(table: Table, name: str) -> Values:
     size = len(table.frame)
     value = numbers(table.frame, name) if name in table.frame else np.full(size, np.nan)
     bar = numbers(table.frame, error_bar(name)) if error_bar(name) in table.frame else np.full(size, np.nan)
-    return Values(value, np.maximum(value - bar, 0.0), value + bar)
+    # A cost is not below 0; another column of a table may be.
+    low = np.where(value >= 0, np.maximum(value - bar, 0.0), value - bar)
+    return Values(value, low, value + bar)
 
 
 def _metrics(table: Table) -> list[str]:
@@ -100,7 +111,8 @@ def _scored(twins: Twins, letter: str | None, request: Request) -> TwinValues:
     given = None if request.bounds is None else given_bounds(request.bounds, request)
     bounds = scores(twins.cohort, weights, request, given)[1]
     a, b = (_score_ends(table, weights, request, bounds) for table in (twins.a, twins.b))
-    return TwinValues(score_name(weights), None, a, b, relative=False)
+    parts = (PERFORMANCE, *[name for name, weight in weights.items() if weight > 0])
+    return TwinValues(score_name(weights), None, a, b, relative=False, parts=parts)
 
 
 def _weights_of(twins: Twins, letter: str | None, request: Request) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
+from harness.comparing.naming import named
 from harness.errors import HarnessError
 from harness.pepr import Codes
 from harness.quantities import convert
@@ -66,15 +68,16 @@ def _keys(path: Path, table: Table, tables: Iterable[Table], stores: bool) -> np
     """What tells the lines of one table apart."""
     if stores:
         return np.asarray(table.frame[carried("trial")], dtype=np.str_)
-    seeded = all("seed" in one.frame for one in tables)
-    names = ["model", "group", *["seed"] * seeded]
-    repeated = table.frame.duplicated(names)
-    if repeated.any():
-        model = str(table.frame["model"][repeated].iloc[0])
+    columns = [table.frame["model"], table.frame["group"]]
+    if all("seed" in one.frame for one in tables):
+        columns.append(table.frame["seed"].map(named))
+    keys = ["\1".join(map(str, row)) for row in zip(*columns, strict=True)]
+    if len(set(keys)) < len(keys):
+        model = next(key for key, times in Counter(keys).items() if times > 1).split("\1")[0]
         raise HarnessError(
             f"{str(path)!r} has several rows of {model!r}; tell them apart with --group COLUMN or a column 'seed'"
         )
-    return np.asarray(["\1".join(map(str, row)) for row in table.frame[names].to_numpy(dtype=object)], dtype=np.str_)
+    return np.asarray(keys, dtype=np.str_)
 
 
 def _take(table: Table, lines: Codes) -> Table:

@@ -112,13 +112,19 @@ def _from_parts(resource: str, unit: str, value: float, uncertainty: float, part
     source = max((part.source for part in parts), key=SOURCES.index)
     meters = "+".join(dict.fromkeys(part.meter for part in parts))
     note = "derived from " + " + ".join(part.resource for part in parts)
-    return evolve(
-        parts[0],
-        resource=resource,
-        unit=unit,
-        value=value,
-        uncertainty=uncertainty,
-        source=source,
-        meter=meters,
+    first = parts[0]
+    # Not by evolve(), which takes twice as long: a score of 10,000 trials derives 20,000 readings.
+    return Reading(
+        resource,
+        value,
+        unit,
+        uncertainty,
+        source,
         note=note,
+        meter=meters,
+        trial=first.trial,
+        phase=first.phase,
+        epoch=first.epoch,
+        start_ns=first.start_ns,
+        stop_ns=first.stop_ns,
     )

@@ -28,17 +28,19 @@ def seed_weights(rng: np.random.Generator, seeds: Codes, draws: int) -> Floats:
 def widening(rng: np.random.Generator, seeds: Codes, draws: int) -> Floats:
     """Return `[draws, rows]` what a draw of a row's mean is to be multiplied with: the law is then Student's t.
 
-    sqrt(f / chi2) with f = 2 (n - 1) degrees of freedom, those of Welch's test of two rows that scatter alike; the
-    spread of n seeds is itself known from these n only. Rows share the quantile, so that differences follow t too: with
-    factors of their own, and n - 1, three seeds were called 90 % where 97 of 100 were right.
+    sqrt(f / chi2) with chi2 of f + 1 degrees of freedom, and f = 2 (n - 1), those of Welch's test of two rows that
+    scatter alike: the spread is itself known from n seeds only. It is the posterior of a flat prior of the means and
+    one of 1 / sigma^2 of the scatter, which says that models differ by as much however widely their seeds scatter. With
+    1 / sigma, and so chi2 of f, two seeds were called 90 % where 95 of 100 were right. Rows share the quantile, so that
+    differences follow t too.
     """
     from scipy.special import gammaincinv
 
     wider = np.ones((draws, len(seeds)))
     quantile = rng.uniform(size=draws)
     for count in np.unique(seeds[seeds > 1]):
-        # gammaincinv(f / 2, q) is half the chi-squared quantile of f degrees of freedom.
-        factor = np.sqrt((count - 1) / gammaincinv(count - 1, quantile))
+        # gammaincinv((f + 1) / 2, q) is half the chi-squared quantile of f + 1 degrees of freedom.
+        factor = np.sqrt((count - 1) / gammaincinv(count - 0.5, quantile))
         wider[:, seeds == count] = factor[:, None]
     return wider
 

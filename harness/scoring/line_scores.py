@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.pepr import Floats, combine, pepr, scale_weights
 from harness.scoring.bounds import Bounds
+from harness.scoring.checking import check_values
 from harness.scoring.normalizing import chosen_bounds, normalized_costs
 from harness.scoring.scored_rows import complete, numbers
 from harness.scoring.seeds import join_seeds
@@ -27,8 +28,10 @@ def line_scores(
     """Return PePR of each line `[lines]`, NaN where something is missing, and the bounds used.
 
     *frame* and the other arguments are as `score_table` takes them, and so are the bounds: those of the rows' means.
+    Raises HarnessError for a negative cost, or a performance outside [0, 1].
     """
     weights = scale_weights(resources)
+    check_values(frame, weights)
     performance, costs = numbers(frame, "performance"), {name: numbers(frame, name) for name in weights}
     lines = join_seeds(frame, complete(performance, costs, weights))
     means = {name: lines.mean(values) for name, values in costs.items()}

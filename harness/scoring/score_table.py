@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.errors import HarnessError, unknown
 from harness.pepr import Floats, combine, pepr, scale_weights
 from harness.scoring.bounds import Bounds, outside
+from harness.scoring.checking import check_frame
 from harness.scoring.intervals import interval_method
 from harness.scoring.normalizing import chosen_bounds, normalized_costs
 from harness.scoring.pareto import fronts_by_group, knee
-from harness.scoring.score import COLUMNS, PEPR, Score
+from harness.scoring.score import PEPR, Score
 from harness.scoring.scored_rows import Columns, Gaps, complete, lost_seeds, numbers, ranked, reasons
 from harness.scoring.seeds import Lines, join_seeds
-from harness.scoring.stability import Cohort, rank_stability
+from harness.scoring.stability import Cohort, Stability, rank_stability
 from harness.sources.table import error_bar
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def score_table(
     Raises HarnessError for a column that is not there, a negative cost, or a performance outside [0, 1].
     """
     weights = scale_weights(resources)
-    _check(frame, weights)
+    check_frame(frame, weights)
     performance = numbers(frame, "performance")
     costs = {name: numbers(frame, name) for name in weights}
     lines = join_seeds(frame, complete(performance, costs, weights))
@@ -70,42 +69,15 @@ def score_table(
         _add_front(columns, lines, weights)
     if (lines.seeds > 1).any():
         _add_intervals(columns, lines, costs)
-    chances = None
-    if stability:
-        bars = {name: _bars(frame, name) for name in weights}
-        cohort = Cohort(lines, performance, costs, bars, weights, float(alpha), used, bounds is not None)
-        found = rank_stability(cohort, columns[PEPR], columns["performance"], columns["model"])
-        chances, columns["probability_first"], columns["probability_beats_next"] = found
+    bars = {name: _bars(frame, name) for name in weights}
+    cohort = Cohort(lines, performance, costs, bars, weights, float(alpha), used, bounds is not None)
+    chances = _add_stability(columns, cohort) if stability else None
     warnings = lost_seeds(columns, lines) + _scattered_seeds(columns, lines, parts)
     if bounds:
-        warnings += outside(
-            used, {name: columns[name] for name in weights}, columns["model"], lines.group, lines.groups
-        )
+        means = {name: columns[name] for name in weights}
+        warnings += outside(used, means, columns["model"], lines.group, lines.groups)
     table, told = ranked(columns, PEPR, lines), tuple(warnings)
     return Score(table, weights, units or {}, used, float(alpha), phase, alone or {}, told, stability=chances)
-
-
-def _check(frame: pandas.DataFrame, weights: Mapping[str, float]) -> None:
-    for name in weights:
-        if name in COLUMNS or any(name == f"{other}{end}" for other in weights for end in ("_n", "_low", "_high")):
-            raise HarnessError(f"a resource cannot be called {name!r}, which is a column of the scores; rename it")
-        if name not in frame:
-            raise unknown("resource", name, [str(column) for column in frame.columns if column not in COLUMNS])
-        _refuse(frame, name, numbers(frame, name) < 0, "is negative; a cost is 0 or more")
-    performance = numbers(frame, "performance")
-    _refuse(
-        frame,
-        "performance",
-        (performance < 0) | (performance > 1),
-        "is outside 0 to 1; say --performance-range LOW..HIGH",
-    )
-
-
-def _refuse(frame: pandas.DataFrame, column: str, wrong: npt.NDArray[np.bool_], problem: str) -> None:
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        value, model = frame[column].iloc[row], frame["model"].iloc[row]
-        raise HarnessError(f"row {row + 1} ({str(model)!r}): {column} {value:g} {problem}")
 
 
 def _rows(frame: pandas.DataFrame, lines: Lines, performance: Floats, costs: Mapping[str, Floats]) -> Columns:
@@ -141,6 +113,12 @@ def _add_intervals(columns: Columns, lines: Lines, costs: Mapping[str, Floats]) 
     for name, values in costs.items():
         columns[f"{name}_low"], columns[f"{name}_high"] = lines.interval(values, columns[name])
     columns["interval"] = np.array([interval_method(int(seeds)) for seeds in lines.seeds], dtype=object)
+
+
+def _add_stability(columns: Columns, cohort: Cohort) -> Stability:
+    found = rank_stability(cohort, columns[PEPR], columns["performance"], columns["model"])
+    chances, columns["probability_first"], columns["probability_beats_next"] = found
+    return chances
 
 
 def _bars(frame: pandas.DataFrame, name: str) -> Floats:

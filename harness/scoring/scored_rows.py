@@ -80,10 +80,10 @@ def ranked(columns: Columns, score: str, lines: Lines, smaller_is_better: bool =
     return table
 
 
-def lost_seeds(columns: Columns, lines: Lines) -> list[str]:
-    """One warning where there are rows some of whose seeds count and some do not."""
+def lost_seeds(columns: Columns, lines: Lines, lack: str = "a performance and all readings") -> list[str]:
+    """One warning where there are rows some of whose seeds count and some do not, since these *lack* something."""
     total = np.bincount(lines.row, minlength=len(lines.first))
     short = np.flatnonzero((lines.seeds > 0) & (lines.seeds < total))
     told = [f"{columns['model'][row]} ({lines.seeds[row]} of {total[row]})" for row in short[:_NAMED]]
     told += [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
-    return [f"not all seeds have a performance and all readings: {', '.join(told)}"] if told else []
+    return [f"not all seeds have {lack}: {', '.join(told)}"] if told else []

@@ -11,10 +11,11 @@ import numpy as np
 from attrs import evolve, frozen
 
 from harness.quantities import format_quantity, parse_quantity
-from harness.scoring.ranking import Request, read_request, score_request, shown_columns, shown_rows, warn, write_text
+from harness.scoring.ranking import Request, read_request, score_request
 from harness.scoring.score import Score
+from harness.scoring.score_report import shown_columns, shown_rows, warn
 from harness.sources.table import Table
-from harness.tables import print_table, render_json, write_table
+from harness.tables import print_table, render_json, write_table, write_text
 
 if TYPE_CHECKING:
     import pandas

@@ -31,12 +31,16 @@ class Pairs:
 
 @frozen(eq=False)
 class Stability:
-    """The chances over `draws` draws, by group; `seeds` and `readings` say whether these could be drawn from."""
+    """The chances over `draws` draws, by group; `seeds` and `readings` say whether these could be drawn from.
+
+    `single` counts the models of one seed.
+    """
 
     draws: int
     seeds: bool
     readings: bool
     groups: Mapping[str, Pairs]
+    single: int = 0
 
     def told(self) -> str:
         """Return one line on what the chances speak of."""
@@ -45,7 +49,10 @@ class Stability:
         drawn = ["seeds drawn anew"] * self.seeds + ["readings drawn within their error bars"] * self.readings
         only = "" if self.seeds else "; one seed: of the readings only, not of what another seed would give"
         only = only if self.readings else "; no reading has an error bar"
-        return f"first in: of {self.draws:,} rankings, {' and '.join(drawn)}{only}"
+        some = (
+            f"; {self.single} of one seed, drawn as if every other gave the same" if self.seeds and self.single else ""
+        )
+        return f"first in: of {self.draws:,} rankings, {' and '.join(drawn)}{only}{some}"
 
     def document(self) -> dict[str, Any]:
         """Return what the JSON document has of it."""
@@ -98,7 +105,8 @@ def rank_stability(
         groups[str(group)] = Pairs([str(name) for name in np.asarray(names, dtype=object)[members]], beats)
     counted = lines.complete & np.isfinite(scores)[lines.row]
     readings = any((cohort.bars[name][counted] > 0).any() for name, weight in cohort.weights.items() if weight > 0)
-    return Stability(draws, bool((lines.seeds > 1).any()), readings, groups), first, next_
+    single = int((lines.seeds[np.isfinite(scores)] == 1).sum())
+    return Stability(draws, bool((lines.seeds > 1).any()), readings, groups, single), first, next_
 
 
 def _chances(cohort: Cohort, members: Codes, code: int, draws: int) -> tuple[Floats, Floats, Floats | None]:

@@ -10,8 +10,7 @@ from attrs import field, frozen
 
 from harness.pepr import Floats, cohort_bounds, group_codes, normalize
 from harness.scoring.curves import curve, peak, split
-from harness.scoring.ranking import write_text
-from harness.tables import render_json, write_table
+from harness.tables import render_json, write_table, write_text
 
 # harness.curve/1: the first.
 SCHEMA = "harness.curve/1"

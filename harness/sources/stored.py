@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ Row = dict[str, Any]
 SETTING = tuple(field.name for field in attrs.fields(Setting))
 _COHORT = ("dataset", "task", *SETTING)
 _CARRIED = ("model", *_COHORT, "weights_tag", "seed", "origin", "start_method", "study", "trial", "facts", "metrics")
-_READING = tuple(field.name for field in attrs.fields(Reading))
-_MISSING = tuple(field.name for field in attrs.fields(Missing))
+_READING = itemgetter(*(field.name for field in attrs.fields(Reading)))
+_MISSING = itemgetter(*(field.name for field in attrs.fields(Missing)))
 
 
 def read_store(path: Path, query: Query) -> Table:
@@ -34,9 +35,10 @@ def read_store(path: Path, query: Query) -> Table:
     if query.id is not None:
         raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
     with open_reader(path) as reader:
-        attempts, readings, missing = reader.trials(), reader.readings(accepted=True), reader.missing(accepted=True)
+        attempts = reader.trials()
+        readings, missing = (read(accepted=True, phase=query.phase) for read in (reader.readings, reader.missing))
     trials = chosen_trials(attempts, query.trials, path)
-    return _table(trials, _by_trial(readings, query.phase), _by_trial(missing, query.phase), query)
+    return _table(trials, _by_trial(readings), _by_trial(missing), query)
 
 
 def label_trials(
@@ -90,11 +92,10 @@ def _carried(trials: Sequence[Row], name: str) -> list[Any]:
     return [(trial["metrics"] or {}).get(name) for trial in trials]
 
 
-def _by_trial(rows: Iterable[Row], phase: str) -> dict[str, list[Row]]:
+def _by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if row["phase"] == phase and row["epoch"] is None:
-            found.setdefault(row["trial"], []).append(row)
+        found.setdefault(row["trial"], []).append(row)
     return found
 
 
@@ -137,8 +138,8 @@ def measured(
 
     *rows* and *gaps* are what the store holds of that window of *trial*.
     """
-    readings = [Reading(**{name: row[name] for name in _READING}) for row in rows if row["device"] is None]
-    missing = [Missing(**{name: row[name] for name in _MISSING}) for row in gaps]
+    readings = [Reading(*_READING(row)) for row in rows if row["device"] is None]
+    missing = [Missing(*_MISSING(row)) for row in gaps]
     if query.recomputes_carbon:
         readings = [reading for reading in readings if reading.resource != "carbon"]
     if query.carbon_intensity is not None:

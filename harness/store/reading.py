@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 import stat
@@ -28,6 +29,7 @@ FROM {_ATTEMPTS} JOIN studies ON studies.id = attempts.study"""  # noqa: S608 (n
 _OF_ATTEMPT = """
 SELECT key AS trial, number AS attempt, accepted, {columns}
 FROM {table} JOIN attempts ON attempts.id = {table}.attempt JOIN trials ON trials.id = attempts.trial"""
+_JSON = frozenset(("metrics", "facts", "settings", "machine", "packages", "plugins"))
 _ACCEPTED = " WHERE accepted = 1"
 _IN_ORDER = " ORDER BY trials.id, number"
 
@@ -58,7 +60,11 @@ class StoreReader:
         performance, reason, origin, started, finished (RFC 3339 in UTC), start_method, the fields of `Setting`,
         metrics, facts (dictionaries), study, detail.
         """
-        return [_flat(row) for row in self._rows(_TRIALS + _ACCEPTED * accepted + _IN_ORDER)]
+        rows = self._rows(_TRIALS + _ACCEPTED * accepted + _IN_ORDER)
+        try:
+            return [_flat(row) for row in rows]
+        except ValueError as error:
+            raise store_error(self._path, f"malformed content ({error})") from error
 
     def epochs(self, accepted: bool = False) -> list[Row]:
         """Return trial, attempt, accepted, epoch (from 1), loss, performance, train_performance of each epoch."""
@@ -66,16 +72,21 @@ class StoreReader:
             "epochs", "epoch, loss, epochs.performance AS performance, train_performance", "epoch", accepted
         )
 
-    def readings(self, accepted: bool = False) -> list[Row]:
-        """Return trial, attempt, accepted and the fields of `Reading` for each one, as measured; none is derived."""
-        columns = "phase, epoch, meter, resource, device, value, unit, uncertainty, source, note, start_ns, stop_ns"
-        return self._of_attempts("readings", columns, "readings.id", accepted)
+    def readings(self, accepted: bool = False, phase: str | None = None) -> list[Row]:
+        """Return trial, attempt, accepted and the fields of `Reading` for each one, as measured; none is derived.
 
-    def missing(self, accepted: bool = False) -> list[Row]:
-        """Return trial, attempt, accepted and the fields of `Missing` for each reading that could not be taken."""
-        return self._of_attempts(
-            "missing", "phase, epoch, meter, resource, missing.reason AS reason", "missing.id", accepted
-        )
+        With *phase*, only the totals of that whole phase.
+        """
+        columns = "phase, epoch, meter, resource, device, value, unit, uncertainty, source, note, start_ns, stop_ns"
+        return self._of_attempts("readings", columns, "readings.id", accepted, phase, " AND device IS NULL")
+
+    def missing(self, accepted: bool = False, phase: str | None = None) -> list[Row]:
+        """Return trial, attempt, accepted and the fields of `Missing` for each reading that could not be taken.
+
+        With *phase*, only those of that whole phase.
+        """
+        columns = "phase, epoch, meter, resource, missing.reason AS reason"
+        return self._of_attempts("missing", columns, "missing.id", accepted, phase)
 
     def studies(self) -> list[Row]:
         """Return study (its number) and the fields of `StudyRecord` for each study."""
@@ -89,15 +100,20 @@ class StoreReader:
         except sqlite3.Error as error:
             raise store_error(self._path, f"malformed content ({error})") from error
 
-    def _of_attempts(self, table: str, columns: str, order: str, accepted: bool) -> list[Row]:
+    def _of_attempts(
+        self, table: str, columns: str, order: str, accepted: bool, phase: str | None = None, total: str = ""
+    ) -> list[Row]:
+        wanted = ["accepted = 1"] * accepted + [f"phase = :phase AND epoch IS NULL{total}"] * (phase is not None)
+        where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
         query = _OF_ATTEMPT.format(table=table, columns=columns)
-        return self._rows(f"{query}{_ACCEPTED * accepted}{_IN_ORDER}, {order}")
+        return self._rows(f"{query}{where}{_IN_ORDER}, {order}", {"phase": phase})
 
-    def _rows(self, query: str) -> list[Row]:
+    def _rows(self, query: str, values: Mapping[str, str | None] | None = None) -> list[Row]:
         try:
-            cursor = self._connection.execute(query)
+            cursor = self._connection.execute(query, values or {})
             names = [column[0] for column in cursor.description]
-            return [_plain(dict(zip(names, values, strict=True))) for values in cursor]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+            return _plain(rows, _JSON & {*names}, "accepted" in names)
         except (sqlite3.Error, ValueError) as error:
             # The copy lies in memory, so only what it holds can be at fault.
             raise store_error(self._path, f"malformed content ({error})") from error
@@ -220,22 +236,30 @@ def _check_integrity(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"malformed content (row {orphan[1]} of {orphan[0]} has lost what it belongs to)")
 
 
-def _plain(row: Row) -> Row:
+def _plain(rows: list[Row], json_columns: Collection[str], accepted: bool) -> list[Row]:
     """JSON to dictionaries, 0 and 1 to False and True."""
-    for name in ("setting", "metrics", "facts", "settings", "machine", "packages", "plugins"):
-        if row.get(name) is not None:
-            row[name] = json.loads(row[name])
-    if "accepted" in row:
-        row["accepted"] = bool(row["accepted"])
-    return row
+    for row in rows:
+        for name in json_columns:
+            if row[name] is not None:
+                row[name] = json.loads(row[name])
+        if accepted:
+            row["accepted"] = bool(row["accepted"])
+    return rows
 
 
 def _flat(row: Row) -> Row:
     """Put the fields of the setting where the setting was."""
     flat: Row = {}
     for name, value in row.items():
-        if name == "setting" and isinstance(value, Mapping):
-            flat |= {field: value.get(field, default) for field, default in _SETTING.items()}
-        elif name != "setting":
+        if name == "setting":
+            flat |= _setting(value)
+        else:
             flat[name] = value
     return flat
+
+
+@functools.lru_cache(maxsize=1000)
+def _setting(text: str | None) -> Mapping[str, Any]:
+    """The fields of a setting; most trials of a store have the same."""
+    value = None if text is None else json.loads(text)
+    return {field: value.get(field, default) for field, default in _SETTING.items()} if isinstance(value, dict) else {}
