@@ -32,15 +32,15 @@ class SeededOrder(Sampler[int]):
 
 
 class Plain:
-    """The model *name* from scratch with seed 1, its optimiser and its loaders."""
+    """The model *name* from scratch with *seed*, its optimiser and its loaders."""
 
-    def __init__(self, name: str, splits: Splits, batch_size: int) -> None:
-        torch.manual_seed(1)
+    def __init__(self, name: str, splits: Splits, batch_size: int, seed: int) -> None:
+        torch.manual_seed(seed)
         create = load_plugins().registry.model(name).create
         self._model: nn.Module = create(10, 3, splits.train.images.shape[-1], None)
         self._optimizer = torch.optim.Adam(self._model.parameters(), lr=5e-4)
         self._loss = nn.CrossEntropyLoss()
-        order = SeededOrder(len(splits.train.labels), seed=1)
+        order = SeededOrder(len(splits.train.labels), seed)
         self._train = DataLoader(_tensors(splits.train), batch_size, sampler=order, num_workers=0)
         self._test = DataLoader(_tensors(splits.test), batch_size, num_workers=0)
 

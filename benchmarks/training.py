@@ -1,6 +1,7 @@
 """How fast our training loop is beside a plain one, and what metering and storing add to it.
 
     python benchmarks/training.py [--quick] [--model NAME]... [--rounds N] [--threads N] [--clock wall|cpu]
+    python benchmarks/training.py --accuracy [--epochs N] [--seed N]... [--model NAME]... [--threads N]
 
 The plain loop is one as the paper's authors wrote theirs: a DataLoader without workers over tensors of floats, Adam as
 PyTorch makes it, loss and accuracy asked for with `.item()` at each step, a test pass after each epoch. Both train the
@@ -10,6 +11,10 @@ ratio is the median over the rounds of plain seconds / ours. bf16 is ours too, a
 On a machine that others use as well, `--threads 1 --clock cpu` counts CPU seconds, which waiting adds nothing to. What
 metering costs is the sum of what our windows and events say of themselves, not a difference of two clocks. Prints
 Markdown.
+
+`--accuracy` times nothing: it prints the test accuracies of the loops after `--epochs` from the same weights, in per
+cent, the mean and the standard deviation over the seeds, and how far ours is from the plain loop's with the same seed,
+the mean with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import accuracies
 import plain_training
 import torch
 
@@ -59,17 +65,17 @@ def digits(steps: int, test: int) -> Splits:
     return Splits(train, held_out, held_out)
 
 
-def ours(name: str, splits: Splits, precision: str) -> Training:
+def ours(name: str, splits: Splits, precision: str, seed: int = 1) -> Training:
     """Return our loop, loaded."""
-    training = made(name, splits, precision)[0]
+    training = made(name, splits, precision, seed=seed)[0]
     training.load()
     return training
 
 
-def made(name: str, splits: Splits, precision: str, epochs: int = 1) -> tuple[Training, Trial]:
+def made(name: str, splits: Splits, precision: str, epochs: int = 1, seed: int = 1) -> tuple[Training, Trial]:
     registry = load_plugins().registry
     setting = Setting(weights="scratch", image_size=_SIZE, batch_size=_BATCH, precision=precision, epochs=epochs)
-    trial = Trial(name, "digits", setting)
+    trial = Trial(name, "digits", setting, seed)
     return Training(trial, registry.model(name), registry.dataset("digits"), splits, None), trial
 
 
@@ -93,14 +99,14 @@ def take_turns(loops: dict[str, Callable[[], float]], rounds: int, clock: Callab
     return taken
 
 
-def compare(name: str, splits: Splits, rounds: int, clock: Callable[[], float]) -> dict[str, Epochs]:
-    """Return the epochs of the plain loop and of ours in fp32 and, where the CPU computes in it, bf16."""
-    plain = plain_training.Plain(name, splits, _BATCH)
+def loops_of(name: str, splits: Splits, seed: int = 1) -> dict[str, Callable[[], float]]:
+    """Return an epoch of the plain loop and of ours in fp32 and, where the CPU computes in it, bf16."""
+    plain = plain_training.Plain(name, splits, _BATCH, seed)
     loops = {"plain": plain.epoch}
     for precision in ("fp32", "bf16") if has_bf16() else ("fp32",):
-        training = ours(name, splits, precision)
+        training = ours(name, splits, precision, seed)
         loops[precision] = lambda training=training: epoch_of(training)  # type: ignore[misc]
-    return take_turns(loops, rounds, clock)
+    return loops
 
 
 def has_bf16() -> bool:
@@ -122,7 +128,7 @@ def table(names: Sequence[str], splits: Splits, rounds: int, clock: Callable[[],
     yield "|---|" + "---|" * (2 + 2 * len(precisions))
     ratios: dict[str, list[float]] = {one: [] for one in precisions}
     for name in names:
-        taken = compare(name, splits, rounds, clock)
+        taken = take_turns(loops_of(name, splits), rounds, clock)
         for one in precisions:
             ratios[one].append(ratio(taken, one))
         yield _line(name, taken, ratios)
@@ -203,14 +209,34 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="training batches of an epoch")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--accuracy", action="store_true", help="compare test accuracies, not seconds")
+    parser.add_argument("--epochs", type=int, default=4, help="with --accuracy")
+    parser.add_argument("--seed", action="append", type=int, help="with --accuracy, two or more; default: 1 to 5")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if not has_bf16():
+        print("bf16 is left out: this CPU has neither avx512_bf16 nor amx_bf16\n")
+    (print_accuracies if options.accuracy else print_seconds)(options)
+
+
+def print_accuracies(options: argparse.Namespace) -> None:
+    steps, epochs, seeds = (
+        (2, 1, (1, 2)) if options.quick else (options.steps, options.epochs, options.seed or range(1, 6))
+    )
+    splits = digits(steps, 10 * steps)
+    seeds_told = f"seeds {', '.join(map(str, seeds))}"
+    print(f"torch {torch.__version__}, {options.threads} threads, {epochs} epochs of {steps} steps, {seeds_told}\n")
+    for line in accuracies.table(
+        options.model or MODELS, lambda name, seed: loops_of(name, splits, seed), epochs, seeds
+    ):
+        print(line, flush=True)
+
+
+def print_seconds(options: argparse.Namespace) -> None:
     rounds, steps, long = (1, 2, 2) if options.quick else (options.rounds, options.steps, 100)
     print(
         f"torch {torch.__version__}, {options.threads} threads, {options.clock} seconds of an epoch of {steps} steps\n"
     )
-    if not has_bf16():
-        print("bf16 is left out: this CPU has neither avx512_bf16 nor amx_bf16\n")
     for line in table(options.model or MODELS, digits(steps, 10 * steps), rounds, CLOCKS[options.clock]):
         print(line, flush=True)
     cost = overhead("mobilenetv2_050", digits(long, _BATCH), epochs=1 if options.quick else 3)

@@ -19,6 +19,7 @@ from harness.training.compiling import compiled
 from harness.training.depthwise import keep_depthwise_in_fp32
 from harness.training.device_data import DeviceSplit, channels_last, place_splits
 from harness.training.drawing import batches, drawn, splits_digest
+from harness.training.weight_gradients import multiply_weight_gradients
 
 # What autocast computes in where it is safe; fp32 goes without it.
 _REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,6 +59,8 @@ class Training:
         self.model.to(self._device)
         if self._device.type == "cpu" and self._setting.precision == "bf16":
             self.depthwise_in_fp32 = keep_depthwise_in_fp32(self.model)
+            if not self._setting.compile:
+                multiply_weight_gradients(self.model)
         self._network = compiled(self.model) if self._setting.compile else self.model
         self._optimizer = make_adam(self.model.parameters(), self._setting)
         # Small gradients vanish in fp16: the loss is scaled up for them. Passes all else through as it is.
