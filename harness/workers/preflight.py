@@ -82,7 +82,8 @@ def _check(job: Job, registry: Registry, weights: WeightsCheck, images: ImageChe
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
     refuse_stratified(dataset, setting)
     images.check(model, dataset, setting)
-    weights.check(job, model, dataset)
+    with registry.guarded("model", job.trial.model):  # `hub_file` of a stranger's plugin
+        weights.check(job, model, dataset)
 
 
 def _check_packages() -> None:
