@@ -11,7 +11,8 @@ from attrs import frozen
 class Protocol:
     """The settings of a protocol; `image_size` in pixels. What is given beside it goes before it.
 
-    Intensities in [0, 1], no augmentation and cross-entropy (with one output: binary) are what the training does.
+    Intensities in [0, 1], no augmentation and cross-entropy (with one output or one per label: binary) are what the
+    training does.
     """
 
     epochs: int

@@ -110,6 +110,12 @@ class Registry:
             self._resolved[name] = resolved
         return self._resolved[name]
 
+    def owner(self, kind: str, name: str) -> str | None:
+        """Return the name of the plugin that registered the *kind* *name*; None for one that was resolved."""
+        tables: tuple[Table[Any], ...] = (self.models, self.datasets, self.executors)
+        entries = (table.entries.get(name) for table in tables if table.kind == kind)
+        return next((entry.plugin for entry in entries if entry is not None), None)
+
     @contextmanager
     def guarded(self, kind: str, name: str) -> Iterator[None]:
         """Turn what the plugin of the *kind* *name* raises in the block into one line; a HarnessError goes through."""
@@ -120,9 +126,8 @@ class Registry:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            tables: tuple[Table[Any], ...] = (self.datasets, self.executors)
-            entry = next((table.entries.get(name) for table in tables if table.kind == kind), None)
-            owner = f" of plugin {self.describe(entry.plugin)}" if entry is not None else ""
+            plugin = self.owner(kind, name)
+            owner = f" of plugin {self.describe(plugin)}" if plugin is not None else ""
             raise HarnessError(f"{kind} {name!r}{owner} failed: {told(error)}; `--no-plugin` leaves it out") from error
 
     def match_models(self, pattern: str) -> list[str]:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The tasks of the built-in image classification: one output and BCE, or an output per class and cross-entropy. A plugin
-# that runs trials of its own (`harness_run_trial`) names its task otherwise.
-IMAGE_TASKS = ("binary", "multiclass")
+# The tasks of the built-in image classification: one output and BCE, an output per class and cross-entropy, or one per
+# label and BCE. A plugin that runs trials of its own (`harness_run_trial`) names its task otherwise.
+IMAGE_TASKS = ("binary", "multiclass", "multilabel")
 
 
 class CreateModel(Protocol):
@@ -61,7 +61,7 @@ class ModelSpec:
 
 @frozen
 class Split:
-    """Images `uint8 [N, C, H, W]` with their labels `int64 [N]`."""
+    """Images `uint8 [N, C, H, W]` with their labels: `int64 [N]`, or `[N, L]` of 0 and 1 for the task "multilabel"."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -120,10 +120,11 @@ class DatasetSpec:
     """A dataset that trials can name.
 
     `splits` are the number of images in (train, validation, test) where known; `image_sizes` those that are stored,
-    from which others are resized; `task` is "binary", "multiclass" or what a plugin brings; `files` what can be told of
-    its files, None where it has none; `variant(root)` names which of several splits or contents the files in *root*
-    hold, since trials on them are different trials. It is asked in the plan, and raises nothing for files that are not
-    there. `check` looks at the files before the first trial.
+    from which others are resized; `task` is "binary", "multiclass", "multilabel" (`num_classes` labels that each are
+    there or not) or what a plugin brings; `files` what can be told of its files, None where it has none;
+    `variant(root)` names which of several splits or contents the files in *root* hold, since trials on them are
+    different trials. It is asked in the plan, and raises nothing for files that are not there. `check` looks at the
+    files before the first trial.
     """
 
     name: str = field(validator=validators.instance_of(str))

@@ -28,6 +28,16 @@ def made_up_arrays(
     return arrays
 
 
+def made_up_labels(labels: int = 14, splits: Mapping[str, int] = SPLITS) -> dict[str, Any]:
+    """Return labels as ChestMNIST has them, `uint8 [N, labels]`, each with a rhythm of its own."""
+    rhythm = np.arange(labels) % 3 + 1
+    shift = np.arange(labels) // 3
+    return {
+        f"{split}_labels": ((np.arange(count)[:, None] + shift) // rhythm % 2).astype(np.uint8)
+        for split, count in splits.items()
+    }
+
+
 def write_npz(path: Path, arrays: Mapping[str, Any] | None = None, **changed: Any) -> Path:
     """Write *arrays* (made-up ones by default) with some *changed* to *path*, packed; None leaves one out."""
     together = {**(made_up_arrays() if arrays is None else arrays), **changed}

@@ -31,17 +31,22 @@ class TestFakeOfThreeClasses(DatasetContract):
     spec = fake_dataset(classes=3, in_chans=3)
 
 
+class TestFakeOfSeveralLabels(DatasetContract):
+    spec = fake_dataset(classes=4, multilabel=True)
+
+
 RIGHT = fake_dataset()
+SEVERAL = fake_dataset(multilabel=True)
 
 
-def changed(change: Callable[[Split], Split]) -> DatasetSpec:
+def changed(change: Callable[[Split], Split], right: DatasetSpec = RIGHT) -> DatasetSpec:
     """Return the right dataset with every split changed."""
 
     def load(image_size: int, root: Path | None, download: bool) -> Splits:
-        splits = RIGHT.load(image_size, root, download)
+        splits = right.load(image_size, root, download)
         return Splits(change(splits.train), change(splits.validation), change(splits.test))
 
-    return evolve(RIGHT, load=load)
+    return evolve(right, load=load)
 
 
 def images(change: Callable[[Any], Any]) -> DatasetSpec:
@@ -50,6 +55,10 @@ def images(change: Callable[[Any], Any]) -> DatasetSpec:
 
 def labels(change: Callable[[Any], Any]) -> DatasetSpec:
     return changed(lambda split: evolve(split, labels=change(split.labels)))
+
+
+def several_labels(change: Callable[[Any], Any]) -> DatasetSpec:
+    return changed(lambda split: evolve(split, labels=change(split.labels)), SEVERAL)
 
 
 def thrice_the_same() -> DatasetSpec:
@@ -129,7 +138,11 @@ def call(under: DatasetContract, test: str, tmp_path: Path) -> None:
         (labels(lambda x: x - 1), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
         (labels(lambda x: x[:, None]), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
         (labels(lambda x: x[:-1]), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
+        (several_labels(lambda x: x[:, :1]), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
+        (several_labels(lambda x: x * 2), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
+        (several_labels(lambda x: x[:, 0]), "test_every_image_has_a_label_that_is_the_number_of_a_class"),
         (labels(lambda x: x * 0), "test_every_class_can_be_learned"),
+        (several_labels(lambda x: x * [1, 0]), "test_every_class_can_be_learned"),
         (evolve(RIGHT, splits=(32, 8, 9)), "test_splits_have_the_sizes_that_the_spec_tells"),
         (changed(emptied), "test_splits_have_the_sizes_that_the_spec_tells"),
         (thrice_the_same(), "test_splits_are_not_the_same_images"),

@@ -158,6 +158,65 @@ def test_plugin_that_fails_after_it_began_ends_the_trial(faulty: Callable[[str, 
     assert f"ValueError: no good, in plugin {NAMED}" == end.reason
 
 
+BRINGING = """
+from harness import DatasetSpec, ModelSpec, hookimpl
+from harness.testing import fake_dataset, fake_model
+
+def create(num_outputs, in_chans, image_size, weights):
+    FAULT_create
+    return fake_model().create(num_outputs, in_chans, image_size, weights)
+
+def load(image_size, root, download):
+    FAULT_load
+    return fake_dataset().load(image_size, root, download)
+
+@hookimpl
+def harness_register_models(register):
+    register(ModelSpec("mine", create))
+
+@hookimpl
+def harness_register_datasets(register):
+    register(DatasetSpec("mine", load, num_classes=2, in_chans=1, task="binary"))
+"""
+
+
+def end_with(faulty: Callable[[str, str], None], place: str, fault: str) -> Failed:
+    """Run a trial of a plugin's own model and dataset, with a *fault* in its function *place*."""
+    faulty("harness_trial_event", "...")
+    code = BRINGING.replace(f"FAULT_{place}", fault).replace("FAULT_create", "").replace("FAULT_load", "")
+    (Path(sys.path[0]) / "faulty.py").write_text(code)
+    told: list[object] = []
+    trial = Trial("mine", "mine", Setting(weights="scratch", image_size=8, epochs=1, device="cpu"), task="binary")
+    worker.run_job(Job(trial=trial, meters=("time",), plugins=PluginChoice()), told.append)
+    end = told[-1]
+    assert isinstance(end, Failed)
+    return end
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "nonsense"])
+@pytest.mark.parametrize("place", ["create", "load"])
+def test_model_or_dataset_that_fails_within_a_trial_is_told_with_its_plugin(
+    faulty: Callable[[str, str], None], place: str, fault: str
+) -> None:
+    end = end_with(faulty, place, FAULTS[fault])
+
+    assert "failed" == end.status
+    assert end.reason.endswith(f", in plugin {NAMED}")
+    assert f"in {place}\n" in end.detail
+
+
+def test_memory_that_runs_out_in_a_dataset_is_told_as_such_with_its_plugin(faulty: Callable[[str, str], None]) -> None:
+    end = end_with(faulty, "load", "raise MemoryError('too many images')")
+
+    assert ("oom", f"MemoryError: too many images, in plugin {NAMED}") == (end.status, end.reason)
+
+
+def test_what_a_dataset_tells_the_user_stands_alone(faulty: Callable[[str, str], None]) -> None:
+    end = end_with(faulty, "load", "from harness import HarnessError; raise HarnessError('no images.npz')")
+
+    assert ("failed", "no images.npz") == (end.status, end.reason)
+
+
 def test_ctrl_c_of_the_user_ends_what_a_plugin_does(faulty: Callable[[str, str], None]) -> None:
     faulty("harness_register_meters", f"import os; os.kill({os.getpid()}, {int(signal.SIGINT)})")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from harness.plugins_loader import PluginChoice
 from harness.records import Setting, Trial
 from harness.wire import decode
-from harness.workers import preflight
+from harness.workers import preflight, worker
 from harness.workers.executor import Job
 from harness.workers.weights_check import Checked
 
@@ -32,6 +33,24 @@ def create(num_outputs, in_chans, image_size, weights):
 @hookimpl
 def harness_register_models(register):
     register(ModelSpec("own", create))
+"""
+
+
+LOST_MODEL = """
+from harness.hookspecs import hookimpl
+from harness.specs import ModelSpec
+
+class Create:
+    def __call__(self, num_outputs, in_chans, image_size, weights):
+        from torch import nn
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_outputs))
+
+    def hub_file(self):
+        FAULT
+
+@hookimpl
+def harness_register_models(register):
+    register(ModelSpec("lost", Create()))
 """
 
 
@@ -142,3 +161,19 @@ def test_model_of_a_plugin_that_brings_its_weights_is_left_to_it(file: str | Non
         Path("folder", file).write_bytes(b"in a form of its own")
 
     assert Checked() == checked("own", plugins=("own_models",))
+
+
+@pytest.mark.parametrize("fault", ["raise ValueError('no good')", "raise SystemExit(3)", "return 42", "return None"])
+def test_model_that_cannot_tell_where_its_weights_are_is_named_and_the_rest_is_checked(
+    fault: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    Path("lost_models.py").write_text(LOST_MODEL.replace("FAULT", fault))
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.delitem(sys.modules, "lost_models", raising=False)
+    monkeypatch.setattr(worker, "_plugins", {})
+    Path("folder/test_resnet.safetensors").write_bytes(b"")
+    lost, empty = checked("lost", "timm:test_resnet", plugins=("lost_models",)).problems
+
+    assert lost.startswith("model 'lost' of plugin 'lost_models' (module ?) failed: ")
+    assert 1 == len(lost.splitlines())
+    assert "is empty" in empty

@@ -120,7 +120,9 @@ def _score(name: str, by_row: Mapping[int, float], trials: Sequence[Stored]) -> 
     fact = _IMAGES.get(name.partition(" of ")[0])
     facts = {row: trial["facts"] or {} for row, trial in enumerate(trials)}
     images = _filled(len(trials), facts, lambda known: known.get(fact))
-    return Column(name, _filled(len(trials), by_row, lambda value: value), "score", images=images)
+    # With several labels to an image, an accuracy counts each of them.
+    labels = _filled(len(trials), facts, lambda known: known.get("labels_per_image", 1))
+    return Column(name, _filled(len(trials), by_row, lambda value: value), "score", images=images * labels)
 
 
 def _filled(size: int, by_row: Mapping[int, Any], take: Callable[[Any], Any]) -> Floats:

@@ -28,7 +28,7 @@ class DatasetContract:
     image_sizes: ClassVar[tuple[int, ...]] = (16, 33)
 
     def test_spec_agrees_with_itself(self) -> None:
-        """A binary task has two classes; other tasks of images have one output for each class."""
+        """A binary task has two classes; other tasks of images have one output for each class, or for each label."""
         spec = self.spec
 
         assert spec.in_chans >= 1
@@ -48,16 +48,19 @@ class DatasetContract:
         assert self._loaded().train.images.max() > 1
 
     def test_every_image_has_a_label_that_is_the_number_of_a_class(self) -> None:
+        """For the task "multilabel", each label is there (1) or not (0): `[N, num_classes]`."""
         for split in _each(self._loaded()):
             assert "int64" == str(split.labels.dtype)
-            assert (len(split.images),) == tuple(split.labels.shape)
+            assert (len(split.images), *self._labels[0]) == tuple(split.labels.shape)
             assert 0 <= split.labels.min()
-            assert split.labels.max() < self.spec.num_classes
+            assert split.labels.max() < self._labels[1]
 
     def test_every_class_can_be_learned(self) -> None:
+        """Or every label: some training images have it, and some do not."""
         labels = self._loaded().train.labels
 
-        assert [] == sorted(set(range(self.spec.num_classes)) - set(labels.tolist()))
+        for column in labels.reshape(len(labels), -1).T:
+            assert [] == sorted(set(range(self._labels[1])) - set(column.tolist()))
 
     def test_splits_have_the_sizes_that_the_spec_tells(self) -> None:
         sizes = tuple(len(split.images) for split in _each(self._loaded()))
@@ -107,6 +110,12 @@ class DatasetContract:
         self._loads_or_tells(tmp_path)
 
         assert [] == list(tmp_path.iterdir())
+
+    @property
+    def _labels(self) -> tuple[tuple[int, ...], int]:
+        """The shape of an image's labels, and how many values each can have."""
+        several = self.spec.task == "multilabel"
+        return ((self.spec.num_classes,), 2) if several else ((), self.spec.num_classes)
 
     def _loaded(self, image_size: int | None = None) -> Splits:
         try:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.specs import DatasetSpec, ModelSpec, Split, Splits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _IMAGE_SIZE = 8
 
@@ -22,27 +26,33 @@ def fake_model(name: str = "fake") -> ModelSpec:
 
 
 def fake_dataset(
-    name: str = "fake", *, classes: int = 2, in_chans: int = 1, splits: tuple[int, int, int] = (32, 8, 8)
+    name: str = "fake",
+    *,
+    classes: int = 2,
+    in_chans: int = 1,
+    splits: tuple[int, int, int] = (32, 8, 8),
+    multilabel: bool = False,
 ) -> DatasetSpec:
     """Return a dataset of made-up images, the same each time: noise around a brightness that tells the class.
 
-    Two classes make the task binary. Raises HarnessError for fewer classes than two, or a split that lacks a class.
+    Two classes make the task binary; with *multilabel*, each of the *classes* is a label that an image has or not, as
+    one of its bands is bright or not. Raises HarnessError for fewer classes than two, or a split that lacks a class.
     """
-    if classes < 2 or min(splits) < classes:
+    if classes < 2 or min(splits) < classes + multilabel:
         raise HarnessError(f"a fake dataset needs two classes or more, and an image of each in {splits}; has {classes}")
 
     def load(image_size: int, root: Path | None, download: bool) -> Splits:
-        train, validation, test = (
-            _split(count, classes, in_chans, image_size, seed) for seed, count in enumerate(splits)
-        )
-        return Splits(train, validation, test)
+        split = _banded_split if multilabel else _split
+        return Splits(*(split(count, classes, in_chans, image_size, seed) for seed, count in enumerate(splits)))
+
+    task = "binary" if classes == 2 else "multiclass"
 
     return DatasetSpec(
         name,
         load,
         num_classes=classes,
         in_chans=in_chans,
-        task="binary" if classes == 2 else "multiclass",
+        task="multilabel" if multilabel else task,
         splits=splits,
         default_image_size=_IMAGE_SIZE,
         note="made-up images; for tests",
@@ -65,8 +75,25 @@ def _split(count: int, classes: int, in_chans: int, image_size: int, seed: int) 
 
     labels = np.arange(count, dtype=np.int64) % classes
     brightness = labels * (191 // (classes - 1))
-    noise = np.random.RandomState(seed).randint(0, 64, (count, in_chans, image_size, image_size))
-    return Split((brightness[:, None, None, None] + noise).astype(np.uint8), labels)
+    return Split(_noisy(brightness[:, None, None, None], in_chans, image_size, seed), labels)
+
+
+def _banded_split(count: int, classes: int, in_chans: int, image_size: int, seed: int) -> Split:
+    """Return *count* images of as many bands as there are labels, each label with a rhythm of its own."""
+    import numpy as np
+
+    rhythm = np.arange(1, classes + 1)
+    labels = np.arange(count, dtype=np.int64)[:, None] // rhythm % 2
+    bands = labels[:, np.arange(image_size) * classes // image_size]
+    return Split(_noisy(bands[:, None, :, None] * 191, in_chans, image_size, seed), labels)
+
+
+def _noisy(brightness: NDArray[np.int64], in_chans: int, image_size: int, seed: int) -> NDArray[np.uint8]:
+    """Return images `[N, in_chans, image_size, image_size]` of *brightness*, which is broadcast to that, with noise."""
+    import numpy as np
+
+    noise = np.random.RandomState(seed).randint(0, 64, (len(brightness), in_chans, image_size, image_size))
+    return (brightness + noise).astype(np.uint8)
 
 
 @hookimpl

@@ -61,6 +61,7 @@ def _facts(training: Training, setting: Setting) -> dict[str, Any]:
         "images_seen": training.images * setting.epochs,
         "validation_images": len(training.validation_split),
         "test_images": len(training.test_split),
+        "labels_per_image": training.test_labels.size // len(training.test_labels),
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "dataset_digest": training.digest,
         "threads": torch.get_num_threads(),

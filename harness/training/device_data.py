@@ -15,7 +15,8 @@ _MOST_OF_FREE = 0.5
 
 @frozen
 class DeviceSplit:
-    """A split for training on `device`: images `uint8 [N, C, H, W]`, channels last, labels as the loss wants them.
+    """A split for training on `device`: images `uint8 [N, C, H, W]`, channels last; labels `[N]` or `[N, L]`, as the
+    loss wants them.
 
     Both lie on the device, or on the host, from where each batch is copied without a wait.
     """

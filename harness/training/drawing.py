@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.specs import Split, Splits
+from harness.records import Setting
+from harness.specs import DatasetSpec, Split, Splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,19 @@ def drawn(split: Split, fraction: float, seed: int, *, stratified: bool = False)
     draw = _stratified if stratified else _any
     chosen = np.sort(draw(split.labels, size, seed))
     return Split(split.images[chosen], split.labels[chosen])
+
+
+def refuse_stratified(dataset: DatasetSpec, setting: Setting) -> None:
+    """Raise HarnessError where *setting* asks for classes to keep their shares and *dataset* has no classes for that.
+
+    Images with the same labels, all fourteen of them, are too few to be drawn from, and shares kept label by label are
+    another method than the one that `--stratified` names.
+    """
+    if setting.stratified and dataset.task == "multilabel":
+        raise HarnessError(
+            f"--stratified draws class by class, and an image of dataset {dataset.name!r} has several labels at once; "
+            "leave --stratified out"
+        )
 
 
 def _any(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:

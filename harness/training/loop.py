@@ -18,7 +18,8 @@ from harness.training.allocator import give_back_freed_memory, keep_freed_memory
 from harness.training.compiling import compiled
 from harness.training.depthwise import keep_depthwise_in_fp32
 from harness.training.device_data import DeviceSplit, channels_last, place_splits
-from harness.training.drawing import batches, drawn, splits_digest
+from harness.training.drawing import batches, drawn, refuse_stratified, splits_digest
+from harness.training.labels import refuse_unlabelled
 from harness.training.weight_gradients import multiply_weight_gradients
 
 # What autocast computes in where it is safe; fp32 goes without it.
@@ -37,12 +38,14 @@ class Training:
     ) -> None:
         setting = trial.setting
         self._setting = setting
-        self._binary = dataset.task == "binary"
+        self._task = dataset.task
         self._device = torch.device(setting.device)
         self._shuffle = torch.Generator().manual_seed(trial.seed)
         torch.manual_seed(trial.seed)
         self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, setting.image_size, weights)
         self.num_classes = dataset.num_classes
+        refuse_unlabelled(dataset, splits)
+        refuse_stratified(dataset, setting)
         self.digest = splits_digest(splits)
         chosen = drawn(splits.train, setting.train_fraction, trial.seed, stratified=setting.stratified)
         # Here and not within the metered training, where a second copy would count in the peak of memory.
@@ -65,7 +68,7 @@ class Training:
         self._optimizer = make_adam(self.model.parameters(), self._setting)
         # Small gradients vanish in fp16: the loss is scaled up for them. Passes all else through as it is.
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._setting.precision == "fp16")
-        label_type = torch.float32 if self._binary else torch.int64
+        label_type = torch.int64 if self._task == "multiclass" else torch.float32
         placed, self.place = place_splits(self._splits, self._device, label_type)
         self.train_split, self.validation_split, self.test_split = placed
         self._splits = None
@@ -99,7 +102,7 @@ class Training:
         loss_mean = loss_sum.item() / len(order)
         if not math.isfinite(loss_mean):
             raise DivergedError(f"the training loss is {loss_mean}")
-        return loss_mean, correct.item() / len(order)
+        return loss_mean, correct.item() / self.train_split.labels.numel()
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of the optimiser; return loss and outputs, cut off from the gradients."""
@@ -121,8 +124,8 @@ class Training:
 
     @torch.inference_mode()
     def accuracy(self, outputs: Tensor, split: DeviceSplit) -> float:
-        """Return the fraction of *split* that its *outputs* get right."""
-        return (self._guessed(outputs) == split.labels.to(self._device)).sum().item() / len(split)
+        """Return the fraction of the labels of *split* that its *outputs* get right."""
+        return (self._guessed(outputs) == split.labels.to(self._device)).sum().item() / split.labels.numel()
 
     @torch.inference_mode()
     def infer(self, split: DeviceSplit, batch_size: int, limit: int | None = None) -> None:
@@ -145,9 +148,12 @@ class Training:
         return torch.autocast(self._device.type, reduced or torch.bfloat16, enabled=reduced is not None)
 
     def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        if self._binary:
-            return functional.binary_cross_entropy_with_logits(outputs[:, 0], labels)
-        return functional.cross_entropy(outputs, labels)
+        if self._task == "multiclass":
+            return functional.cross_entropy(outputs, labels)
+        # With several labels, the mean over them as well.
+        return functional.binary_cross_entropy_with_logits(outputs[:, 0] if self._task == "binary" else outputs, labels)
 
     def _guessed(self, outputs: Tensor) -> Tensor:
-        return outputs[:, 0] > 0 if self._binary else outputs.argmax(dim=1)
+        if self._task == "multiclass":
+            return outputs.argmax(dim=1)
+        return outputs[:, 0] > 0 if self._task == "binary" else outputs > 0

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from harness.errors import HarnessError
 from harness.registry import Registry
 from harness.specs import IMAGE_TASKS
+from harness.training.drawing import refuse_stratified
 from harness.wire import decode, encode
 from harness.workers.acceleration import check_acceleration
 from harness.workers.dataset_check import dataset_problems
@@ -79,8 +80,10 @@ def _check(job: Job, registry: Registry, weights: WeightsCheck, images: ImageChe
     _check_device(setting.device)
     check_acceleration(setting)
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
+    refuse_stratified(dataset, setting)
     images.check(model, dataset, setting)
-    weights.check(job, model, dataset)
+    with registry.guarded("model", job.trial.model):  # `hub_file` of a stranger's plugin
+        weights.check(job, model, dataset)
 
 
 def _check_packages() -> None:

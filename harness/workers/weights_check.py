@@ -146,8 +146,10 @@ def fetch(payload: bytes, send: Send) -> None:
 def _download(job: Job) -> None:
     registry = loaded_plugins(job.plugins).registry
     model, dataset = registry.model(job.trial.model), registry.dataset(job.trial.dataset)
+    with registry.guarded("model", job.trial.model):
+        place = getattr(model.create, "hub_file")()  # noqa: B009  only some have it
     try:
-        file = download(*getattr(model.create, "hub_file")())  # noqa: B009  only some have it
+        file = download(*place)
     except HubError as error:
         raise HarnessError(
             f"the weights of {model.name!r} cannot be had: {error}; try again, or train with --scratch"

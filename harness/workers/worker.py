@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
+from attrs import evolve
 
 from harness.errors import DivergedError, HarnessError, shown, told
 from harness.hookspecs import hookimpl
@@ -27,6 +28,7 @@ from harness.weights.choosing import file_of_weights, weights_facts, weights_of
 from harness.wire import decode, encode
 from harness.workers.dataset_check import refuse_changed
 from harness.workers.executor import Job
+from harness.workers.naming import named, naming
 
 Send = Callable[[bytes], None]
 Metered = Callable[[str], AbstractContextManager[Window]]
@@ -210,7 +212,7 @@ class ImageClassification:
     """The built-in task: fine-tune a classifier and evaluate it on the test split."""
 
     def __init__(self, plugins: Plugins, job: Job) -> None:
-        self._registry = plugins.registry
+        self._plugins = plugins
         self._job = job
 
     @hookimpl(trylast=True)
@@ -224,15 +226,23 @@ class ImageClassification:
         from harness.training.course import run_training
         from harness.training.loop import Training
 
-        dataset, model = self._registry.dataset(trial.dataset), self._registry.model(trial.model)
+        registry = self._plugins.registry
+        dataset, model = registry.dataset(trial.dataset), registry.model(trial.model)
+        of_dataset, of_model = (self._plugins, "dataset", trial.dataset), (self._plugins, "model", trial.model)
         root = Path(self._job.data_dir) if self._job.data_dir is not None else None
-        refuse_changed(dataset, trial, root)
+        with naming(*of_dataset):
+            refuse_changed(dataset, trial, root)
         weights = weights_of(model, trial.setting.weights, self._job.weights_dir)
-        file = file_of_weights(model, weights)
+        with naming(*of_model):
+            file = file_of_weights(model, weights)
         facts = weights_facts(file, trial.weights_tag)
         # The images are handed over, not kept here: they would count twice in the peak of host memory.
         training = Training(
-            trial, model, dataset, dataset.load(trial.setting.image_size, root, self._job.download), file or weights
+            trial,
+            evolve(model, create=named(*of_model, model.create)),
+            dataset,
+            named(*of_dataset, dataset.load)(trial.setting.image_size, root, self._job.download),
+            file or weights,
         )
         if file is None:  # where the model brought its weights itself, they may lie in the cache now
             facts = weights_facts(file_of_weights(model, weights), trial.weights_tag)

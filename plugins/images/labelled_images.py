@@ -33,8 +33,9 @@ def splits_of(arrays: dict[str, NDArray[Any]], size: int) -> Splits:
     """
 
     def taken(split: str) -> Split:
-        labels = arrays.pop(f"{split}_labels").reshape(-1).astype("int64")
-        return Split(resized_images(arrays.pop(f"{split}_images"), size), labels)
+        labels = arrays.pop(f"{split}_labels").astype("int64")
+        flat = labels.reshape(-1) if labels.size == len(labels) else labels
+        return Split(resized_images(arrays.pop(f"{split}_images"), size), flat)
 
     return Splits(*map(taken, SPLITS))
 

@@ -11,14 +11,22 @@ import csv
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 
-from harness.errors import HarnessError
 from harness.hookspecs import hookimpl
 from harness.plugins.images.medmnist_set import MedMnistSet
 from harness.specs import DatasetFiles, DatasetSpec
 
 SIZES = (28, 64, 128, 224)
 # Grades of a disease are trained as classes, as MedMNIST's own experiments do.
-_TASKS = {"multi-class": "multiclass", "binary-class": "binary", "ordinal-regression": "multiclass"}
+_TASKS = {
+    "multi-class": "multiclass",
+    "binary-class": "binary",
+    "ordinal-regression": "multiclass",
+    "multi-label, binary-class": "multilabel",
+}
+_NOTES = {
+    "ordinal-regression": "; grades, trained as classes",
+    "multi-label, binary-class": "; several labels each",
+}
 
 
 def published_sets() -> Iterator[Mapping[str, str]]:
@@ -31,12 +39,13 @@ def set_of(row: Mapping[str, str]) -> MedMnistSet:
     """Return the set that *row* of the table tells of."""
     counts = int(row["train"]), int(row["val"]), int(row["test"])
     md5 = {size: row[f"md5_{size}"] for size in SIZES}
-    return MedMnistSet(row["name"], int(row["channels"]), int(row["classes"]), counts, md5)
+    multilabel = _TASKS[row["task"]] == "multilabel"
+    return MedMnistSet(row["name"], int(row["channels"]), int(row["classes"]), counts, md5, multilabel=multilabel)
 
 
-def _spec(row: Mapping[str, str]) -> DatasetSpec:
+def spec_of(row: Mapping[str, str]) -> DatasetSpec:
+    """Return the dataset that *row* of the table tells of."""
     published = set_of(row)
-    graded = "; grades, trained as classes" if row["task"] == "ordinal-regression" else ""
     return DatasetSpec(
         name=published.name,
         load=published.load,
@@ -45,7 +54,7 @@ def _spec(row: Mapping[str, str]) -> DatasetSpec:
         task=_TASKS[row["task"]],
         splits=published.counts,
         image_sizes=SIZES,
-        note=f"MedMNIST, {row['license']}{graded}",
+        note=f"MedMNIST, {row['license']}{_NOTES.get(row['task'], '')}",
         files=DatasetFiles(published.expected, published.verify),
         check=published.check,
     )
@@ -54,18 +63,4 @@ def _spec(row: Mapping[str, str]) -> DatasetSpec:
 @hookimpl
 def harness_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     for row in published_sets():
-        if row["task"] in _TASKS:
-            register(_spec(row))
-
-
-@hookimpl(trylast=True)
-def harness_resolve_dataset(name: str) -> DatasetSpec | None:
-    """Say why a set is not among those that are listed."""
-    tasks = {row["name"]: row["task"] for row in published_sets()}
-    if name not in tasks:
-        return None
-
-    raise HarnessError(
-        f"dataset {name!r} is {tasks[name]}: an image can have several labels at once, and trials are binary or "
-        "multiclass; take another set of `harness list datasets`"
-    )
+        register(spec_of(row))

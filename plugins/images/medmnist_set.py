@@ -19,6 +19,8 @@ from harness.specs import Finding, Splits, stored_size
 PUBLISHED_AT = "https://zenodo.org/records/10519652/files"
 # For names and headers, which the arrays' own sizes leave out.
 _HEADROOM_BYTES = 1 << 20
+# Of several labels to an image; which of them a file has is no matter, since its checksum is compared.
+_LABEL_TYPES = ("uint8", "int64")
 
 
 @frozen
@@ -26,6 +28,7 @@ class MedMnistSet:
     """One set as published.
 
     `counts` are the images in (train, validation, test), `md5` the checksum of the file of each stored size [pixels].
+    A set that is `multilabel` has `classes` labels to an image, each of them 0 or 1.
     """
 
     name: str
@@ -34,6 +37,7 @@ class MedMnistSet:
     counts: tuple[int, int, int]
     md5: Mapping[int, str]
     published_at: str = PUBLISHED_AT
+    multilabel: bool = False
 
     def load(self, image_size: int, root: Path | None, download: bool) -> Splits:
         """Return the images at *image_size* pixels, resized from the next larger stored size, else the largest.
@@ -123,7 +127,13 @@ class MedMnistSet:
         colours = () if self.channels == 1 else (self.channels,)
         shapes = {split: (count, size, size, *colours) for split, count in zip(SPLITS, self.counts, strict=True)}
         images = {split: Expected(("uint8",), (shape,)) for split, shape in shapes.items()}
-        return each_split(images, Expected(("uint8",), ((None, 1),), (0, self.classes - 1)))
+        return each_split(images, self._labels())
+
+    def _labels(self) -> Expected:
+        if self.multilabel:
+            return Expected(_LABEL_TYPES, ((None, self.classes),), (0, 1))
+        return Expected(("uint8",), ((None, 1),), (0, self.classes - 1))
 
     def _limit(self, size: int) -> int:
-        return sum(self.counts) * prod((size, size, self.channels)) + sum(self.counts) + _HEADROOM_BYTES
+        labels = 8 * self.classes if self.multilabel else 1
+        return sum(self.counts) * (prod((size, size, self.channels)) + labels) + _HEADROOM_BYTES

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npz_files import SPLITS, flip_byte_in, made_up_arrays, write_npz
+from npz_files import SPLITS, flip_byte_in, made_up_arrays, made_up_labels, write_npz
 
 from harness.errors import HarnessError
 from harness.plugins.images.medmnist import published_sets, set_of
@@ -80,9 +80,42 @@ def test_papers_sets_are_listed_as_the_paper_has_them() -> None:
     )
 
 
-def test_set_with_several_labels_to_an_image_is_refused_with_the_reason() -> None:
-    with pytest.raises(HarnessError, match="'chestmnist' is multi-label, binary-class: an image can have several"):
-        load_plugins(ALL).registry.dataset("chestmnist")
+def test_set_with_several_labels_to_an_image_has_an_output_for_each() -> None:
+    chest = load_plugins(ALL).registry.dataset("chestmnist")
+
+    assert ((78468, 11219, 22433), 1, 14, "multilabel") == (chest.splits, chest.in_chans, chest.num_outputs, chest.task)
+    assert chest.note is not None
+    assert chest.note.endswith("; several labels each")
+
+
+def test_several_labels_to_an_image_are_loaded_as_published() -> None:
+    labels = made_up_labels()
+    write_npz(Path("dermamnist.npz"), made_up_arrays(), **labels)
+    published = made_up(channels=1, classes=14, multilabel=True)
+    loaded = published.load(28, Path(), download=False).test.labels
+
+    assert "int64" == str(loaded.dtype)
+    np.testing.assert_array_equal(labels["test_labels"], loaded)
+    assert [True] == [finding.right for finding in published.verify(Path())]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (np.full((6, 14), 2, "u1"), "'val_labels' from 0 to 1, found values from 2 to 2"),
+        (np.full((6, 14), -1, "i8"), "'val_labels' from 0 to 1, found values from -1 to -1"),
+        (np.zeros((6, 13), "u1"), "'val_labels' to be uint8 or int64 [N, 14], found uint8 [6, 13]"),
+        (np.zeros((6, 1), "u1"), "'val_labels' to be uint8 or int64 [N, 14], found uint8 [6, 1]"),
+        (np.zeros((6, 14), "f4"), "'val_labels' to be uint8 or int64 [N, 14], found float32 [6, 14]"),
+    ],
+)
+def test_label_that_is_neither_there_nor_not_is_refused(labels: np.ndarray, told: str) -> None:
+    write_npz(Path("dermamnist.npz"), made_up_arrays(), **{**made_up_labels(), "val_labels": labels})
+
+    with pytest.raises(HarnessError) as refused:
+        made_up(channels=1, classes=14, multilabel=True).load(28, Path(), download=False)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_listing_them_starts_nothing_heavy_and_makes_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:

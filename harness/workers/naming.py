@@ -1,0 +1,37 @@
+"""Whose fault it is: what a dataset or a model raises within a trial is told with the name of its plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.plugins_loader import Plugins
+
+
+@contextmanager
+def naming(plugins: Plugins, kind: str, name: str) -> Iterator[None]:
+    """Note the plugin of the *kind* *name* as the acting one where the block raises; a HarnessError speaks for itself.
+
+    The error goes through as it is, since its type says whether the trial failed, diverged or ran out of memory.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except BaseException:
+        owner = plugins.registry.owner(kind, name)
+        plugins.acting = plugins.known.get(owner) if owner is not None else None
+        raise
+
+
+def named(plugins: Plugins, kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function* of the *kind* *name*, with each call in `naming`."""
+    return partial(_call, plugins, kind, name, function)
+
+
+def _call(plugins: Plugins, kind: str, name: str, function: Callable[..., Any], /, *given: Any, **more: Any) -> Any:
+    with naming(plugins, kind, name):
+        return function(*given, **more)
