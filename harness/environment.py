@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from harness.plugins_loader import Plugins
-from harness.records import StudyRecord
+from harness.records import Origin, StudyRecord
 
 _PACKAGES = (
     "pepr-harness",
@@ -30,10 +30,11 @@ _PACKAGES = (
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
 
-def describe_environment(settings: Mapping[str, Any], plugins: Plugins) -> StudyRecord:
-    """Return the record of a study that begins now with *settings*."""
+def describe_environment(settings: Mapping[str, Any], plugins: Plugins, origin: Origin = "run") -> StudyRecord:
+    """Return the record of a study that begins now with *settings*; *origin* says who began it."""
     return StudyRecord(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        origin=origin,
         settings=dict(settings),
         machine=machine_facts(),
         packages=package_versions(),

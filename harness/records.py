@@ -17,6 +17,7 @@ from attrs import Attribute, asdict, field, frozen, validators
 Source = Literal["counter", "sampled", "estimated"]
 Phase = Literal["train", "infer_batch", "infer_single"]
 Failure = Literal["failed", "diverged", "oom", "timeout", "crashed", "interrupted"]
+Origin = Literal["run", "import", "pytest"]
 Status = Literal["running", "done", "failed", "diverged", "oom", "timeout", "crashed", "interrupted"]
 
 PHASES: tuple[Phase, ...] = ("train", "infer_batch", "infer_single")
@@ -187,7 +188,7 @@ class StudyRecord:
     """
 
     created: str
-    origin: Literal["run", "import", "pytest"] = "run"
+    origin: Origin = "run"
     settings: Mapping[str, Any] = field(factory=dict)
     machine: Mapping[str, Any] = field(factory=dict)
     packages: Mapping[str, str] = field(factory=dict)

@@ -13,7 +13,7 @@ from harness.fitting import fit_trials, told_changes
 from harness.interruption import stop_on_signals
 from harness.plugins_loader import Plugins
 from harness.preparing import check_jobs, fetch_weights, total
-from harness.records import Event, Failed, Trial
+from harness.records import Event, Failed, Origin, Trial
 from harness.registry import Registry
 from harness.store.reading import open_reader
 from harness.store.store import Store, checked_place
@@ -80,8 +80,10 @@ class RunResult:
         return 1 if self.failed else 0
 
 
-def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
+def run_study(study: Study, plugins: Plugins, show: Show, origin: Origin = "run") -> RunResult:
     """Run *study*: every trial that is not yet in its store, each event stored before the next begins.
+
+    *origin* is stored with it: who began it.
 
     Raises HarnessError where the request cannot be met; nothing has run or been written then.
     """
@@ -98,7 +100,8 @@ def run_study(study: Study, plugins: Plugins, show: Show) -> RunResult:
         with Store.open(study.store) as store:
             for note in store.notes:
                 show.tell(note)
-            failed, signum = _run_jobs(plan.jobs(study), study, plugins, store, executor, show)
+            study_id = store.begin_study(describe_environment(study.asked(), plugins, origin))
+            failed, signum = _run_jobs(plan.jobs(study), study_id, plugins, store, executor, show)
         _tell_notes(executor, show, told)
         return RunResult(study.store, plan.trials, failed, signum)
 
@@ -150,10 +153,9 @@ def choose_meters(study: Study, registry: Registry, show: Show) -> list[str]:
 
 
 def _run_jobs(
-    jobs: Sequence[Job], study: Study, plugins: Plugins, store: Store, executor: Executor, show: Show
+    jobs: Sequence[Job], study_id: int, plugins: Plugins, store: Store, executor: Executor, show: Show
 ) -> tuple[dict[str, Failed], int | None]:
     """Run *jobs*, each event stored before the next begins; return what failed and the signal that stopped it."""
-    study_id = store.begin_study(describe_environment(study.asked(), plugins))
     store.add_trials(study_id, [job.trial for job in jobs])
     failed: dict[str, Failed] = {}
     with stop_on_signals() as stop:
@@ -175,7 +177,7 @@ def _other_versions(store: Path, plan: Plan) -> list[str]:
 
     with open_reader(store) as reader:
         studies = {row["study"] for row in reader.trials(accepted=True) if row["trial"] in finished}
-        ran = [row["packages"] for row in reader.studies() if row["study"] in studies and row["origin"] == "run"]
+        ran = [row["packages"] for row in reader.studies() if row["study"] in studies and row["origin"] != "import"]
     now = package_versions()
     changed = dict.fromkeys(change for packages in ran for change in changed_versions(packages, now))
     return [f"warning: finished trials ran with other versions: {', '.join(changed)}"] if changed else []

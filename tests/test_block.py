@@ -49,7 +49,7 @@ def test_every_call_of_a_function_is_reported_also_one_that_raises() -> None:
 
 def test_estimate_is_said_aloud_once(caplog: pytest.LogCaptureFixture) -> None:
     block._warn_once.cache_clear()
-    if "cpu-estimate" not in block._default_registry().automatic_meters()[0]:
+    if "cpu-estimate" not in block.default_registry().automatic_meters()[0]:
         pytest.skip("a counter of the processor's energy works here: nothing is estimated")
     with caplog.at_level(logging.WARNING, "harness.measuring.block"):
         for _ in range(2):
@@ -73,7 +73,7 @@ def test_function_whose_call_only_begins_its_work_is_refused(function: Callable[
 
 
 def test_meter_is_opened_once_and_with_the_options_of_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block, "_meters", block.SharedMeters(block._default_registry))
+    monkeypatch.setattr(block, "_meters", block.SharedMeters(block.default_registry))
     with harness.measure("cpu-estimate", cpu_watts=5):
         pass
     with harness.measure("cpu-estimate", cpu_watts=5, sharp=False), harness.measure("cpu-estimate"):

@@ -77,11 +77,12 @@ def _close_own(stack: MeterStack, pid: int) -> None:
 
 
 @functools.cache
-def _default_registry() -> Registry:
+def default_registry() -> Registry:
+    """Return what the plugins of this process registered; a plugin that fails is warned of, once."""
     return load_plugins(on_fault=lambda fault: warnings.warn(fault, RuntimeWarning, stacklevel=2)).registry
 
 
-_meters = SharedMeters(_default_registry)
+_meters = SharedMeters(default_registry)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_meters.renew_lock)
 
@@ -126,7 +127,7 @@ def open_meters(meters: Sequence[str], options: Mapping[str, Any]) -> tuple[Mete
 
     Raises HarnessError as `measure` does.
     """
-    registry = _default_registry()
+    registry = default_registry()
     known = {option for entry in registry.meters.entries.values() for option in entry.value.options}
     for option in options.keys() - known:
         raise unknown("option of measure()", option, {"sharp", "pue", *known})

@@ -90,7 +90,7 @@ def together(windows: Sequence[Metered]) -> Metered:
         sum(window.calls for window in windows),
         sum(window.seconds for window in windows),
         tuple(edges for window in windows for edges in window.windows),
-        tuple(_combined(group) for group in groups.values()),
+        tuple(combined(group) for group in groups.values()),
         tuple(missing.values()),
     )
 
@@ -106,7 +106,8 @@ def _of_one_call(reading: Reading, metered: Metered) -> Reading:
     return evolve(reading, value=used / metered.calls, uncertainty=unsure / metered.calls)
 
 
-def _combined(group: Sequence[Reading]) -> Reading:
+def combined(group: Sequence[Reading]) -> Reading:
+    """Return several readings of one resource as one: the highest of peaks, the mean of intensities, else the sum."""
     how = COMBINE.get(group[0].resource, "sum")
     if how == "max":
         return max(group, key=lambda reading: reading.value)

@@ -57,7 +57,7 @@ class Suite:
     def _meter(self, fixture: Any) -> None:
         if not self._settings.meters:
             return
-        reason = _hindrance(fixture)
+        reason = hindrance(fixture)
         if reason is not None:
             self._notes[reason] = None
             return
@@ -69,7 +69,7 @@ class Suite:
         attach(fixture, self._meters, done)
 
 
-def _hindrance(fixture: Any) -> str | None:
+def hindrance(fixture: Any) -> str | None:
     """Return why *fixture* cannot be metered, None where it can."""
     if getattr(fixture, "disabled", False):
         return "pytest-benchmark is switched off (--benchmark-disable)"
