@@ -134,7 +134,8 @@ def _stop(signum: int) -> None:
 
 
 def _ranking(store: Path, keys: list[str]) -> list[str]:
-    from harness.scoring.ranking import Request, score_source, write_score
+    from harness.scoring.ranking import Request, score_source
+    from harness.scoring.score_report import write_score
     from harness.sources.table import Query
 
     score = score_source(store, Request(Query(trials=keys)), strict=False)
