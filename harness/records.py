@@ -194,3 +194,36 @@ class StudyRecord:
     packages: Mapping[str, str] = field(factory=dict)
     plugins: Mapping[str, str] = field(factory=dict)
     commit: str | None = None
+
+
+@frozen
+class Metered:
+    """What `calls` calls took in `seconds`, all of them within the metered windows.
+
+    `readings` and `missing` are of these together, as measured; `windows` their edges on the monotonic clock [ns].
+    """
+
+    calls: int
+    seconds: float
+    windows: tuple[tuple[int, int], ...]
+    readings: tuple[Reading, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def between(self) -> float:
+        """The part of the windows in which no call was timed, from 0 to 1."""
+        lasted = sum(stop - start for start, stop in self.windows) / 1e9
+        return max(0.0, 1 - self.seconds / lasted) if lasted else 0.0
+
+
+@frozen
+class Benchmark:
+    """What the calls of one benchmark took together; `test` is its node id in pytest.
+
+    `spread` tells how far its rounds lie apart in time: a standard deviation, robustly estimated, as a part of the
+    median; None with fewer than two rounds.
+    """
+
+    test: str
+    metered: Metered
+    spread: float | None = None

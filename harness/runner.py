@@ -16,7 +16,8 @@ from harness.preparing import check_jobs, fetch_weights, total
 from harness.records import Event, Failed, Origin, Trial
 from harness.registry import Registry
 from harness.store.reading import open_reader
-from harness.store.store import Store, checked_place
+from harness.store.store import Store
+from harness.store.store_file import checked_place
 from harness.study import Study, plan_trials
 from harness.workers.executor import Executor, Job
 

@@ -288,7 +288,7 @@ def test_the_writer_syncs_every_commit_to_the_log(store):
 
 
 def test_on_a_network_file_system_no_log_is_used_and_the_user_is_told(path, monkeypatch):
-    monkeypatch.setattr("harness.store.store.filesystem", lambda path: "nfs4")
+    monkeypatch.setattr("harness.store.store_file.filesystem", lambda path: "nfs4")
     with Store.open(path) as store:
         mode = store._connection.execute("PRAGMA journal_mode").fetchone()[0]
 
@@ -343,7 +343,7 @@ def newer(path):
         (lambda path: path.write_bytes(b"model,accuracy\n" * 99), "file is not a database; it is no harness store"),
         (lambda path: path.write_bytes(b"SQLite format 3\0"), "file is not a database; it is no harness store"),
         (other_program, "is an SQLite file of another program, not a harness store"),
-        (newer, "has schema 9, this harness reads up to 1; upgrade harness"),
+        (newer, "has schema 9, this harness reads up to 2; upgrade harness"),
     ],
     ids=["folder", "fifo", "csv", "cut header", "other program", "newer schema"],
 )

@@ -24,10 +24,8 @@ _COLUMNS = {
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--table", type=click.Choice(["trials", *_COLUMNS]), default="trials", show_default=True)
-@click.option(
-    "--accepted", is_flag=True, help="Only the attempt of each trial that counts, not earlier or failed ones."
-)
+@click.option("--table", type=click.Choice(["trials", *_COLUMNS, "benchmarks"]), default="trials", show_default=True)
+@click.option("--accepted", is_flag=True, help="Only what counts: no earlier or failed attempt at a trial.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead of stdout."
 )
@@ -36,7 +34,8 @@ def command(source: Path, table: str, accepted: bool, output: Path | None, forma
     """Write a table of the store SOURCE to a file. Works during a run too.
 
     trials has a row for each attempt at a trial, readings what the meters said of it, missing what they could not
-    say and why, epochs how its training went.
+    say and why, epochs how its training went. benchmarks has a row for each reading of one call of a benchmark, from
+    pytest with --harness-store.
 
     \b
     Examples:
@@ -45,14 +44,16 @@ def command(source: Path, table: str, accepted: bool, output: Path | None, forma
       harness export harness.sqlite --table epochs --format json
     """
     from harness.store.reading import open_reader
+    from harness.suites.benchmark_rows import COLUMNS, benchmark_rows
     from harness.tables import write_table
 
     format = format or _format_of(output)
     with open_reader(source) as reader:
-        rows = getattr(reader, table)(accepted=accepted)
+        rows = benchmark_rows(reader, accepted) if table == "benchmarks" else getattr(reader, table)(accepted=accepted)
     if format == "parquet":
         rows = [_without_mappings(row) for row in rows]
-    write_table(rows, _COLUMNS.get(table) or _trial_columns(), format, output)
+    columns = COLUMNS if table == "benchmarks" else _COLUMNS.get(table) or _trial_columns()
+    write_table(rows, columns, format, output)
 
 
 def _format_of(output: Path | None) -> str:

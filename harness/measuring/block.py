@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from harness.errors import HarnessError, unknown
 from harness.measuring.stack import MeterStack
 from harness.measuring.window import Window
-from harness.plugins_loader import load_plugins
+from harness.plugins_loader import Plugins, load_plugins
 from harness.registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -77,9 +77,14 @@ def _close_own(stack: MeterStack, pid: int) -> None:
 
 
 @functools.cache
+def default_plugins() -> Plugins:
+    """Return the plugins of this process; one that fails is warned of, once."""
+    return load_plugins(on_fault=lambda fault: warnings.warn(fault, RuntimeWarning, stacklevel=2))
+
+
 def default_registry() -> Registry:
-    """Return what the plugins of this process registered; a plugin that fails is warned of, once."""
-    return load_plugins(on_fault=lambda fault: warnings.warn(fault, RuntimeWarning, stacklevel=2)).registry
+    """Return what the plugins of this process registered."""
+    return default_plugins().registry
 
 
 _meters = SharedMeters(default_registry)

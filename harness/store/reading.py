@@ -29,7 +29,7 @@ FROM {_ATTEMPTS} JOIN studies ON studies.id = attempts.study"""  # noqa: S608 (n
 _OF_ATTEMPT = """
 SELECT key AS trial, number AS attempt, accepted, {columns}
 FROM {table} JOIN attempts ON attempts.id = {table}.attempt JOIN trials ON trials.id = attempts.trial"""
-_JSON = frozenset(("metrics", "facts", "settings", "machine", "packages", "plugins"))
+_JSON = frozenset(("metrics", "facts", "settings", "machine", "packages", "plugins", "windows"))
 _ACCEPTED = " WHERE accepted = 1"
 _IN_ORDER = " ORDER BY trials.id, number"
 
@@ -38,7 +38,7 @@ class StoreReader:
     """A store as it was when this was opened: nothing that is written later shows, and no lock is held."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path = path
+        self.path = path
         self._connection = connection
 
     def __enter__(self) -> StoreReader:
@@ -64,7 +64,7 @@ class StoreReader:
         try:
             return [_flat(row) for row in rows]
         except ValueError as error:
-            raise store_error(self._path, f"malformed content ({error})") from error
+            raise store_error(self.path, f"malformed content ({error})") from error
 
     def epochs(self, accepted: bool = False) -> list[Row]:
         """Return trial, attempt, accepted, epoch (from 1), loss, performance, train_performance of each epoch."""
@@ -93,12 +93,30 @@ class StoreReader:
         columns = "id AS study, created, origin, settings, machine, packages, plugins, git_commit AS 'commit'"
         return self._rows(f"SELECT {columns} FROM studies ORDER BY id")  # noqa: S608 (no text from outside)
 
+    def benchmarks(self) -> list[Row]:
+        """Return number, study, accepted, test, calls, seconds, windows, spread and finished of each benchmark."""
+        columns = "id AS number, study, accepted, test, calls, seconds, windows, spread, finished"
+        return self._of_benchmarks("benchmarks", columns)
+
+    def benchmark_readings(self) -> list[Row]:
+        """Return benchmark (the number of its row) and the fields of `Reading`, for all of its calls, as measured."""
+        columns = "benchmark, meter, resource, device, value, unit, uncertainty, source, note"
+        return self._of_benchmarks("benchmark_readings", columns)
+
+    def benchmark_missing(self) -> list[Row]:
+        """Return benchmark (the number of its row), meter, resource and reason of what could not be read."""
+        return self._of_benchmarks("benchmark_missing", "benchmark, meter, resource, reason")
+
+    def _of_benchmarks(self, table: str, columns: str) -> list[Row]:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return self._rows(f"SELECT {columns} FROM {table} ORDER BY id") if version >= 2 else []  # noqa: S608
+
     def unfinished(self, trials: Iterable[Trial], resources: Collection[str], force: bool = False) -> dict[str, str]:
         """Return key -> why it has to run, for those of *trials* that do; see `find_unfinished`."""
         try:
             return find_unfinished(self._connection, trials, resources, force)
         except sqlite3.Error as error:
-            raise store_error(self._path, f"malformed content ({error})") from error
+            raise store_error(self.path, f"malformed content ({error})") from error
 
     def _of_attempts(
         self, table: str, columns: str, order: str, accepted: bool, phase: str | None = None, total: str = ""
@@ -116,7 +134,7 @@ class StoreReader:
             return _plain(rows, _JSON & {*names}, "accepted" in names)
         except (sqlite3.Error, ValueError) as error:
             # The copy lies in memory, so only what it holds can be at fault.
-            raise store_error(self._path, f"malformed content ({error})") from error
+            raise store_error(self.path, f"malformed content ({error})") from error
 
 
 def open_reader(path: Path) -> StoreReader:

@@ -12,7 +12,8 @@ from harness.output_file import sync_folder
 APPLICATION_ID = 0x50655052
 # Bump when the tables change, and say here what changed.
 # 1: studies, trials, attempts, epochs, readings, missing.
-SCHEMA_VERSION = 1
+# 2: benchmarks, benchmark_readings, benchmark_missing.
+SCHEMA_VERSION = 2
 # How long to wait for a lock that another program holds on the file.
 BUSY_SECONDS = 30.0
 
@@ -96,6 +97,42 @@ CREATE TABLE missing (
 );
 CREATE INDEX missing_of_attempt ON missing (attempt);
 """
+# What the calls of a benchmark took together, as measured; what one took is computed from it.
+BENCHMARKS = """
+CREATE TABLE benchmarks (
+    id INTEGER PRIMARY KEY,
+    study INTEGER NOT NULL REFERENCES studies, -- one for each run of pytest
+    test TEXT NOT NULL,
+    accepted INTEGER NOT NULL DEFAULT 1 CHECK (accepted IN (0, 1)), -- 0: it broke a limit on changes
+    calls INTEGER NOT NULL CHECK (calls >= 1),
+    seconds REAL NOT NULL CHECK (seconds >= 0 AND seconds < 9e999),
+    windows TEXT NOT NULL,
+    spread REAL CHECK (spread >= 0 AND spread < 9e999),
+    finished TEXT NOT NULL
+);
+CREATE INDEX benchmarks_of_test ON benchmarks (test);
+CREATE TABLE benchmark_readings (
+    id INTEGER PRIMARY KEY,
+    benchmark INTEGER NOT NULL REFERENCES benchmarks,
+    meter TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    device TEXT, -- null: the total over all devices
+    value REAL NOT NULL CHECK (value >= 0 AND value < 9e999),
+    unit TEXT NOT NULL,
+    uncertainty REAL NOT NULL CHECK (uncertainty >= 0 AND uncertainty < 9e999),
+    source TEXT NOT NULL CHECK (source IN ('counter', 'sampled', 'estimated')),
+    note TEXT
+);
+CREATE INDEX readings_of_benchmark ON benchmark_readings (benchmark);
+CREATE TABLE benchmark_missing (
+    id INTEGER PRIMARY KEY,
+    benchmark INTEGER NOT NULL REFERENCES benchmarks,
+    meter TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+CREATE INDEX missing_of_benchmark ON benchmark_missing (benchmark);
+"""
 
 # By SQLite's own words, since Python 3.10 does not give the code.
 _WAYS_OUT = (
@@ -133,6 +170,13 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
         raise store_error(path, f"schema {version} never was, the file is malformed")
 
 
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the store of *connection*, of a schema known here, to today's: all of it or nothing."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version < SCHEMA_VERSION:
+        connection.executescript(f"BEGIN IMMEDIATE; {BENCHMARKS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
 def create_empty(path: Path) -> None:
     """Make an empty store aside and move it to *path*, so that no half-made one is ever seen.
 
@@ -149,7 +193,7 @@ def create_empty(path: Path) -> None:
     connection = sqlite3.connect(aside, isolation_level=None)
     try:
         connection.executescript(
-            f"PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; BEGIN; {SCHEMA}"
+            f"PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL; BEGIN; {SCHEMA} {BENCHMARKS}"
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
         connection.close()

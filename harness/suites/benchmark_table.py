@@ -51,11 +51,16 @@ def write_benchmarks(writer: Writer, rows: Sequence[BenchmarkRow]) -> None:
 
 
 def _write_group(writer: Writer, title: str, rows: Sequence[BenchmarkRow]) -> None:
-    columns = _columns(rows)
+    columns = shown_resources(reading for row in rows for reading in row.taken.readings)
     lines = [["Name", *columns, "Calls"]]
     for row in rows:
         cells = [_cell(row.taken.total(column)) for column in columns]
         lines.append([plain(row.name), *cells, str(row.taken.metered.calls)])
+    write_columns(writer, title, lines)
+
+
+def write_columns(writer: Writer, title: str, lines: Sequence[Sequence[str]]) -> None:
+    """Write *lines* of cells, the head first, below a *title*; the first column to the left, the others right."""
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     drawn = [_aligned(line, widths) for line in lines]
     writer.write_line(f" {title} ".center(len(drawn[0]), "-"), yellow=True)
@@ -68,9 +73,9 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "   ".join([cells[0].ljust(widths[0]), *rest]).rstrip()
 
 
-def _columns(rows: Iterable[BenchmarkRow]) -> list[str]:
-    """Return the resources to show: what is derived first; its parts where there are several."""
-    found = [reading.resource for row in rows for reading in row.taken.readings if reading.device is None]
+def shown_resources(readings: Iterable[Reading]) -> list[str]:
+    """Return those resources of *readings* to show: what is derived first; its parts where there are several."""
+    found = [reading.resource for reading in readings if reading.device is None]
     parts = [name for name in ENERGY_PARTS if name in found]
     hidden = {*_BEHIND, *(parts if len(parts) < 2 and "energy" in found else ())}
     first = [name for name in ("energy", "memory", "carbon") if name in found]

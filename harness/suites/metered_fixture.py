@@ -14,8 +14,9 @@ from typing import Any
 
 from attrs import frozen
 
+from harness.records import Metered
 from harness.suites.metering import CallWindow, SuiteMeters
-from harness.suites.per_call import Metered, PerCall, per_call, together
+from harness.suites.per_call import PerCall, per_call, together
 
 # The inner methods that are replaced; pytest-benchmark 4.0 to 5.3 have them.
 INNER = ("_raw", "_raw_pedantic", "_make_runner", "_make_stats")

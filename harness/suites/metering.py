@@ -8,7 +8,7 @@ from attrs import Factory, define
 
 from harness.measuring.block import open_meters
 from harness.measuring.window import Window
-from harness.suites.per_call import Metered
+from harness.records import Metered
 
 
 @define
@@ -18,9 +18,9 @@ class SuiteMeters:
     asked: Sequence[str]
     options: Mapping[str, str | float] = Factory(dict)
 
-    def open(self) -> None:
-        """Open them. Raises HarnessError for a meter that is unknown or does not work here."""
-        open_meters(self.asked, self.options)
+    def open(self) -> list[str]:
+        """Open them and return their names. Raises HarnessError for one that is unknown or does not work here."""
+        return open_meters(self.asked, self.options)[1]
 
     def begin(self) -> CallWindow:
         """Begin a window; errors as `open`."""

@@ -9,29 +9,9 @@ from attrs import asdict, evolve, field, frozen
 
 from harness.measuring.derive import derive
 from harness.meter import COMBINE
-from harness.records import SOURCES, Missing, Reading
+from harness.records import SOURCES, Metered, Missing, Reading
 
 _TOLD = ("meter", "resource", "device", "value", "unit", "uncertainty", "source", "note")
-
-
-@frozen
-class Metered:
-    """What `calls` calls took in `seconds`, all of them within the metered windows.
-
-    `readings` and `missing` are of these together, as measured; `windows` their edges on the monotonic clock [ns].
-    """
-
-    calls: int
-    seconds: float
-    windows: tuple[tuple[int, int], ...]
-    readings: tuple[Reading, ...] = ()
-    missing: tuple[Missing, ...] = ()
-
-    @property
-    def between(self) -> float:
-        """The part of the windows in which no call was timed, from 0 to 1."""
-        lasted = sum(stop - start for start, stop in self.windows) / 1e9
-        return max(0.0, 1 - self.seconds / lasted) if lasted else 0.0
 
 
 @frozen

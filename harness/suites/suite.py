@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.records import Benchmark
 from harness.suites.benchmark_table import BenchmarkRow, write_benchmarks
 from harness.suites.metered_fixture import INNER, attach
 from harness.suites.metering import SuiteMeters
+from harness.suites.noise import spread_of
 from harness.suites.per_call import PerCall
 from harness.suites.settings import SuiteSettings
+
+if TYPE_CHECKING:
+    from harness.suites.history import History
 
 
 class Suite:
@@ -22,17 +27,28 @@ class Suite:
         self._config = config
         self._settings = settings
         self._meters = SuiteMeters(settings.meters, settings.meter_options)
+        self._history: History | None = None
         self._rows: list[BenchmarkRow] = []
         # Why nothing was metered where a benchmark ran; each is told once.
         self._notes: dict[str, None] = {}
 
     def pytest_sessionstart(self) -> None:
-        """Open the meters, so that one that does not work is told before the first test."""
+        """Open the meters and the store, so that one that does not work is told before the first test."""
         if self._settings.meters and not self._config.option.collectonly:
             try:
-                self._meters.open()
+                self._open()
             except HarnessError as error:
                 raise pytest.UsageError(f"harness: {error}") from error
+
+    def _open(self) -> None:
+        names = self._meters.open()
+        # Under pytest-xdist there is nothing to keep, and its workers would want the store at the same time.
+        spread_out = self._config.getoption("dist", "no") != "no" or hasattr(self._config, "workerinput")
+        if self._settings.store is not None and not spread_out:
+            from harness.suites.history import open_history
+
+            self._history = open_history(self._settings, names, self._config.rootpath)
+            self._config.pluginmanager.register(self._history, "harness-history")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -65,6 +81,9 @@ class Suite:
         def done(taken: PerCall) -> None:
             fixture.extra_info["harness"] = taken.document()
             self._rows.append(BenchmarkRow(fixture.fullname, fixture.name, fixture.group, taken))
+            if self._history is not None:
+                spread = spread_of(fixture.stats.stats.data)
+                self._history.take(Benchmark(fixture.fullname, taken.metered, spread))
 
         attach(fixture, self._meters, done)
 

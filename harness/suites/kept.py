@@ -1,0 +1,62 @@
+"""The results of one pytest run on their way into a store."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import Factory, define, evolve
+
+from harness.environment import describe_environment, git_commit, nvidia_cards
+from harness.measuring.block import default_plugins
+from harness.records import Benchmark, StudyRecord
+from harness.store.benchmarks import BenchmarkStore
+from harness.suites.settings import SuiteSettings
+
+_PACKAGES = ("pytest", "pytest-benchmark")
+
+
+@define
+class Kept:
+    """A store that each result goes to as soon as there is one, open for no longer: trials of the suite go there too.
+
+    `number` is the row of this run, None until there is a result; `waiting` is what could not be stored yet.
+    """
+
+    path: Path
+    _record: StudyRecord
+    number: int | None = None
+    waiting: list[Benchmark] = Factory(list)
+    notes: Sequence[str] = ()
+
+    def open(self) -> None:
+        """Make the store, or check the one that is there. Raises HarnessError where it cannot be used."""
+        with BenchmarkStore.open(self.path) as store:
+            self.notes = store.notes
+
+    def add(self, results: Sequence[Benchmark]) -> None:
+        """Store *results* and what is waiting; what cannot be stored waits on. Raises HarnessError then."""
+        self.waiting.extend(results)
+        if not self.waiting:
+            return
+        with BenchmarkStore.open(self.path) as store:
+            if self.number is None:
+                self.number = store.begin_study(self._record)
+            while self.waiting:
+                store.add(self.number, self.waiting[0])
+                del self.waiting[0]
+
+
+def describe_run(settings: SuiteSettings, meters: Sequence[str], project: Path) -> StudyRecord:
+    """Return the record of a pytest run of the suite in *project* with *meters*, which begins now."""
+    asked = {"meters": list(meters), "options": dict(settings.meter_options)}
+    record = describe_environment(asked, default_plugins(), "pytest")
+    cards, _ = nvidia_cards()
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return evolve(
+        record,
+        machine={**record.machine, "nvidia_cards": cards},
+        packages={**record.packages, **versions},
+        commit=git_commit(project),
+    )
