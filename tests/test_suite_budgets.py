@@ -110,6 +110,7 @@ def test_repeated(benchmark):
     done = run(gauged, code, "-W", "ignore")
     metered = run(gauged, code, "-W", "ignore", "--harness-meter", "time")
     off = run(gauged, code, "-W", "ignore", "--benchmark-disable", "-k", "over or within")
+    spread_out = run(gauged, code, "-W", "ignore", "-n", "1", "-k", "over or within")
 
     done.assert_outcomes(passed=1, failed=3)
     done.stdout.fnmatch_lines(["work of a call was * turns ± * turns (gauge, counter): over its limit of 1"])
@@ -119,6 +120,8 @@ def test_repeated(benchmark):
     metered.stdout.fnmatch_lines(["no reading of work to hold its limit of 1 to: none of its meters reads it"])
     off.assert_outcomes(passed=2)
     off.stdout.fnmatch_lines(["harness: *test_within: its budget was not held: pytest-benchmark is switched off*"])
+    spread_out.assert_outcomes(passed=2)
+    spread_out.stdout.fnmatch_lines(["harness: *test_within: its budget was not held: *off under pytest-xdist*"])
 
 
 def test_what_no_meter_here_reads_fails_in_one_line(gauged: pytest.Pytester) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from harness.suites.settings import SuiteSettings
 
 if TYPE_CHECKING:
     from harness.suites.history import History
+
+UNDER_XDIST = "pytest-benchmark switches itself off under pytest-xdist; run with -n 0"
 
 
 class Suite:
@@ -66,7 +69,7 @@ class Suite:
         if self._rows:
             write_benchmarks(terminalreporter, self._rows)
         if self._config.getoption("dist", "no") != "no":
-            self._notes["pytest-benchmark switches itself off under pytest-xdist; run with -n 0"] = None
+            self._notes[UNDER_XDIST] = None
         for note in self._notes:
             terminalreporter.write_line(f"harness: no benchmark was metered: {note}")
 
@@ -90,6 +93,8 @@ class Suite:
 
 def hindrance(fixture: Any) -> str | None:
     """Return why *fixture* cannot be metered, None where it can."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return UNDER_XDIST
     if getattr(fixture, "disabled", False):
         return "pytest-benchmark is switched off (--benchmark-disable)"
     if getattr(fixture, "cprofile", False):
