@@ -296,6 +296,14 @@ def test_wrong_options_are_one_line_before_the_first_test(run: Run, options: lis
     done.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_store_without_a_meter_is_said_to_keep_nothing(suite: pytest.Pytester) -> None:
+    done = suite.runpytest_subprocess("--harness-store", "h.sqlite")
+
+    assert 0 == done.ret
+    done.stdout.fnmatch_lines(["harness: no benchmark was metered: --harness-store keeps what meters read; add *"])
+    assert not (suite.path / "h.sqlite").exists()
+
+
 @pytest.mark.parametrize("options", [["-n", "2", "-W", "ignore"], ["--collect-only"]])
 def test_where_nothing_is_metered_no_store_is_made(suite: pytest.Pytester, run: Run, options: list[str]) -> None:
     assert 0 == run("--harness-compare", *options).ret

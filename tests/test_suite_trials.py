@@ -9,6 +9,7 @@ from coin_plugin import COINS
 from suite_plugins import bring_plugin
 
 from harness import models
+from harness.store.benchmarks import read_benchmarks
 from harness.store.reading import open_reader
 
 COIN = 'dataset="coins", device="cpu", executor="light"'
@@ -52,6 +53,26 @@ def test_trial(harness_trial, model):
     done.stdout.fnmatch_lines(["*harness: what the trials achieve per resource*", "model*PePR-T*"])
     done.stdout.fnmatch_lines_random(["plain *0.5 *", "fancy *0.75 *"])
     assert [("plain", 1, "pytest"), ("fancy", 1, "pytest")] == attempts(coins.path / "s.sqlite")
+
+
+def test_trials_and_benchmarks_lie_in_one_store(coins: pytest.Pytester) -> None:
+    done = run(
+        coins,
+        f"""
+def test_trial_in_a_benchmark(harness_trial, benchmark):
+    benchmark.pedantic(harness_trial, kwargs=dict(model="plain", {COIN}), rounds=2)
+def test_trial_after_it(harness_trial):
+    harness_trial(model="fancy", {COIN})
+""",
+        *("--harness-meter", "time", "--harness-store", "s.sqlite"),
+    )
+
+    done.assert_outcomes(passed=2)
+    trials = [("plain", 1, "pytest"), ("plain", 2, "pytest"), ("fancy", 1, "pytest")]
+    assert trials == attempts(coins.path / "s.sqlite")
+    with open_reader(coins.path / "s.sqlite") as reader:
+        (stored,) = read_benchmarks(reader)
+    assert ("test_suite.py::test_trial_in_a_benchmark", 2) == (stored.benchmark.test, stored.benchmark.metered.calls)
 
 
 def test_finished_trial_is_run_again_unless_it_may_be_reused(coins: pytest.Pytester) -> None:

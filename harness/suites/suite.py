@@ -75,6 +75,8 @@ class Suite:
 
     def _meter(self, fixture: Any) -> None:
         if not self._settings.meters:
+            if self._settings.store is not None:
+                self._notes["--harness-store keeps what meters read; add --harness-meter NAME"] = None
             return
         reason = hindrance(fixture)
         if reason is not None:
