@@ -36,6 +36,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Have the suites within tests run without hypothesis: its plugin alone takes a second to import."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    return pytester
+
+
 @pytest.fixture(scope="session")
 def fresh_environment(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
     """An environment of its own with this project installed from its wheel; tests take out what they put in."""

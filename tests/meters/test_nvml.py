@@ -290,14 +290,23 @@ def test_meter_that_is_closed_keeps_no_edge_waiting(tmp_path: Path) -> None:
     assert mark.sharp.is_set()
 
 
+def power_readings(stack: MeterStack) -> str:
+    """What the card's power readings are found to be; on a busy machine, that takes more windows."""
+    kind = "unproven"
+    for number in range(30):
+        with stack.window(sharp=True):
+            pass
+        kind = stack.facts()["nvml"]["cards"][0]["power_readings"]
+        if number >= 2 and kind != "unproven":
+            break
+    return kind
+
+
 def test_power_that_is_read_seldom_is_told_from_power_that_is_not(tmp_path: Path) -> None:
     kinds = []
     for about in ({}, {"sensor_ms": 20, "mean_ms": 20}):
         with metered(tmp_path, fake.card(step_ms=100, **about)) as stack:
-            for _ in range(3):
-                with stack.window(sharp=True):
-                    pass
-            kinds.append(stack.facts()["nvml"]["cards"][0]["power_readings"])
+            kinds.append(power_readings(stack))
 
     assert ["instantaneous", "averaged"] == kinds
 
