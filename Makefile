@@ -26,6 +26,11 @@ types: .venv/ready
 tests: .venv/ready
 	$(BIN)/python -m pytest
 
+# What this project is measured against, beside the last time on this machine.
+bench: .venv/ready
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,iqr,rounds --durations=0 --durations-min=99 \
+		--harness-meter time --harness-meter memory --harness-store benchmarks.sqlite --harness-compare
+
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv

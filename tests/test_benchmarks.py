@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.benchmarks import read_benchmarks
+from harness.store.reading import open_reader
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
@@ -82,3 +85,24 @@ def test_training_is_timed_beside_a_plain_loop_and_its_overhead_told() -> None:
     assert all(float(cell) > 0 for cell in cells[:3])
     assert "Overhead of an epoch of 2 steps" in printed
     assert ("bf16, s" in printed) != ("bf16 is left out" in printed)
+
+
+def test_suite_runs_and_is_kept(tmp_path: Path) -> None:
+    rounds = (
+        "--benchmark-max-time=0.01",
+        "--benchmark-min-rounds=1",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+    )
+    kept = ("--harness-meter", "time", "--harness-compare", "--harness-store", str(tmp_path / "b.sqlite"))
+    # What imports torch takes long, and is run above.
+    command = [sys.executable, "-m", "pytest", "benchmarks", "--quick", *rounds, *kept, "-k", "not epoch and not torch"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
+
+    assert 0 == done.returncode, done.stdout
+    with open_reader(tmp_path / "b.sqlite") as reader:
+        tests = [one.benchmark.test for one in read_benchmarks(reader)]
+    files = {path.name for path in (ROOT / "benchmarks").glob("test_*.py")} - {"test_training.py"}
+    assert files == {Path(test.partition("::")[0]).name for test in tests}
