@@ -11,6 +11,7 @@ from typing import Any
 
 import nvml as fake
 import pytest
+from suite_plugins import bring_plugin
 
 SUITE = """
 import time
@@ -139,6 +140,48 @@ def test_profiled_benchmarks_are_said_not_to_be_metered(suite: pytest.Pytester) 
 
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines(["harness: no benchmark was metered: with --benchmark-cprofile*"])
+
+
+LATE = """
+from harness import Reading, hookimpl
+
+works = False
+
+
+class Late:
+    def __init__(self, options): ...
+    def unavailable(self): return None if works else "not yet"
+    def open(self): ...
+    def mark(self): return 0
+    def between(self, start, stop): return [Reading("work", 1, "turns", 0, "counter")]
+    def close(self): ...
+
+
+@hookimpl
+def harness_register_meters(register):
+    register("late", Late, resources=("work",))
+"""
+
+
+def test_meters_that_work_here_are_settled_before_the_first_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_plugin(pytester, monkeypatch, "late", LATE)
+    pytester.makepyfile(
+        """
+        import late
+        def test_first(benchmark):
+            benchmark.pedantic(sum, args=([1],), rounds=2)
+            late.works = True
+        def test_second(benchmark):
+            benchmark.pedantic(sum, args=([1],), rounds=2)
+        """
+    )
+    pytester.runpytest_subprocess("--harness-meter", "auto", "--benchmark-json=out.json").assert_outcomes(passed=2)
+
+    meters = [{one["meter"] for one in benchmark["readings"]} for benchmark in taken(pytester.path).values()]
+    assert meters[0] == meters[1]
+    assert "time" in meters[0]
 
 
 def test_failing_round_fails_its_test_alone(pytester: pytest.Pytester) -> None:

@@ -13,18 +13,23 @@ from harness.records import Metered
 
 @define
 class SuiteMeters:
-    """Those meters that the suite named, shared with all else that meters in this process."""
+    """Those meters that the suite named, shared with all else that meters in this process.
+
+    Which they are is settled when they are opened: a meter that begins to work in between is none of the suite's.
+    """
 
     asked: Sequence[str]
     options: Mapping[str, str | float] = Factory(dict)
+    names: Sequence[str] = ()
 
-    def open(self) -> list[str]:
+    def open(self) -> Sequence[str]:
         """Open them and return their names. Raises HarnessError for one that is unknown or does not work here."""
-        return open_meters(self.asked, self.options)[1]
+        self.names = open_meters(self.asked, self.options)[1]
+        return self.names
 
     def begin(self) -> CallWindow:
         """Begin a window; errors as `open`."""
-        stack, names = open_meters(self.asked, self.options)
+        stack, names = open_meters(self.names or self.open(), self.options)
         return CallWindow(Window(stack, names, {}, sharp=True))
 
 
