@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ def read_store(path: Path, query: Query) -> Table:
     with open_reader(path) as reader:
         attempts = reader.trials()
         totals, gaps = reader.totals(query.phase), reader.gaps(query.phase)
+        studies = reader.studies() if "study" in query.columns else ()
     trials = chosen_trials(attempts, query.trials, path)
     _check_performance(trials, query)
-    return _table(trials, measured_alike(trials, totals, gaps, query), query)
+    table = _table(trials, measured_alike(trials, totals, gaps, query), query)
+    return attrs.evolve(table, studies={study["study"]: study for study in studies})
 
 
 def label_trials(
@@ -210,9 +213,9 @@ def _circumstances(
 def _telling(trials: Sequence[Row]) -> list[str]:
     """The settings that differ within a dataset; and the dataset, if there are several."""
     seen: dict[tuple[str, str], set[Any]] = {}
-    for trial in trials:
-        for name in _COHORT:
-            seen.setdefault((name, "" if name == "dataset" else trial["dataset"]), set()).add(trial[name])
+    for cohort in dict.fromkeys(map(itemgetter(*_COHORT), trials)):
+        for name, value in zip(_COHORT, cohort, strict=True):
+            seen.setdefault((name, "" if name == "dataset" else cohort[0]), set()).add(value)
     return list(dict.fromkeys(name for (name, _), values in seen.items() if len(values) > 1))
 
 
