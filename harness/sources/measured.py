@@ -54,8 +54,8 @@ def measured(
 def measured_alike(trials: Sequence[Row], totals: Iterable[Total], gaps: Iterable[Gap], query: Query) -> list[Windows]:
     """Return what `measured` finds of one window of each trial, taking together those that were metered alike.
 
-    *totals* and *gaps* are what the store holds of that window. The trials of a study were metered in a few ways, which
-    take a tenth of the time that one trial after the other does.
+    *totals* and *gaps* are what the store holds of that window. The trials of a study were metered in a few ways, and
+    numbers of thousands of trials are checked and added up as arrays.
     """
     taken, lost = _by_trial(trials, totals), _by_trial(trials, gaps)
     alike: dict[_Way, list[int]] = {}
