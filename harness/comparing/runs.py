@@ -76,7 +76,7 @@ def compare_runs(
         for values in measures.values():
             rows += list(_rows(twins, values, changes_of(twins.a.frame, values, values.relative), values.relative))
     names = tuple(dict.fromkeys(threshold.text for threshold in thresholds))
-    told = tuple(differences(first, second, twins))
+    told = tuple(differences(twins))
     return RunComparison(
         (str(first), str(second)), rows, names, told, tuple(_warnings(first, second, twins, measures.values()))
     )
@@ -104,11 +104,21 @@ def _rows(twins: Twins, values: TwinValues, changes: Changes, percent: bool) -> 
     numbers = [_plain(column) for column in (changes.a, changes.b, changes.change, changes.low, changes.high)]
     about = {"measure": values.name, "unit": values.unit, "change_in": "%" if percent else values.unit}
     for row, (a, b, change, low, high) in enumerate(zip(*numbers, strict=True)):
-        where = {"model": str(models[row]), "group": str(groups[row])}
-        how = {"seeds": counted[row], "interval": None if change is None else changes.method[row]}
-        told = {"a": a, "b": b, "change": change, "low": low, "high": high, **how}
-        reason = None if change is not None else _why_missing(twins, values, int(lines.first[row]), a, b)
-        yield where | about | told | {"threshold": None, "verdict": None, "reason": reason}
+        yield {
+            "model": str(models[row]),
+            "group": str(groups[row]),
+            **about,
+            "a": a,
+            "b": b,
+            "change": change,
+            "low": low,
+            "high": high,
+            "seeds": counted[row],
+            "interval": None if change is None else changes.method[row],
+            "threshold": None,
+            "verdict": None,
+            "reason": None if change is not None else _why_missing(twins, values, int(lines.first[row]), a, b),
+        }
 
 
 def _why_missing(twins: Twins, values: TwinValues, line: int, a: float | None, b: float | None) -> str:
@@ -141,4 +151,7 @@ def _warnings(first: Path, second: Path, twins: Twins, measures: Collection[Twin
 
 
 def _plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
-    return [value if np.isfinite(value) else None for value in values.tolist()]
+    found = values.astype(object)
+    found[~np.isfinite(values)] = None
+    plain: list[float | None] = found.tolist()
+    return plain

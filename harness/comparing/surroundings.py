@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from harness.comparing.twins import Twins
 from harness.sources.table import Table, carried
-from harness.store.reading import open_reader
 from harness.tables import plain
 
 _MACHINE = ("host", "system", "processor", "python")
@@ -16,11 +14,11 @@ _FACTS = ("device_name", "threads")
 _SHOWN = 3
 
 
-def differences(first: Path, second: Path, twins: Twins) -> list[str]:
+def differences(twins: Twins) -> list[str]:
     """Return a line for each thing that was not the same around the trials that two stores share."""
     if not twins.stores:
         return []
-    a, b = _surroundings(first, twins.a), _surroundings(second, twins.b)
+    a, b = _surroundings(twins.a), _surroundings(twins.b)
     told = []
     for name in dict.fromkeys((*a, *b)):
         one, other = a.get(name, set()), b.get(name, set())
@@ -34,13 +32,11 @@ def differences(first: Path, second: Path, twins: Twins) -> list[str]:
 _MEANS = {"start method": "; memory_host does not compare", "host": "; readings of different machines do not compare"}
 
 
-def _surroundings(path: Path, table: Table) -> dict[str, set[str]]:
+def _surroundings(table: Table) -> dict[str, set[str]]:
     """The values of each thing that may differ, over all trials of *table*."""
     found: dict[str, set[str]] = {}
-    with open_reader(path) as reader:
-        studies = {study["study"]: study for study in reader.studies()}
     for number in set(table.frame[carried("study")].tolist()):
-        study = studies[number]
+        study = table.studies[number]
         _add(found, {name: (study["machine"] or {}).get(name) for name in _MACHINE})
         _add(found, {f"version of {name}": version for name, version in (study["packages"] or {}).items()})
         _add(found, {f"version of plugin {name}": version for name, version in (study["plugins"] or {}).items()})

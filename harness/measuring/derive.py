@@ -5,20 +5,27 @@ One pure function that run, measure and score share; meters never see each other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 
 from harness.meter import ENERGY_PARTS, NET
 from harness.records import SOURCES, Missing, Reading
 
+if TYPE_CHECKING:
+    from harness.measuring.readings import Readings
+
+# Of one window, or of many that were metered alike.
+R = TypeVar("R", Reading, "Readings")
+
 JOULES_PER_KWH = 3.6e6
 _NO_ENERGY = Missing("carbon", "no meter of energy was asked for; add one, such as nvml, rapl or cpu-estimate")
 
 
 def derive(
-    readings: Iterable[Reading], missing: Iterable[Missing] = (), *, device_kind: str | None = None, pue: float = 1.0
-) -> tuple[list[Reading], list[Missing]]:
+    readings: Iterable[R], missing: Iterable[Missing] = (), *, device_kind: str | None = None, pue: float = 1.0
+) -> tuple[list[R], list[Missing]]:
     """Return what follows from the *readings* and *missing* of ONE window: (derived readings, what cannot be derived).
 
     Only totals (`device` None) count, and of two meters of one resource the first. `energy` is the sum of those of
@@ -26,11 +33,11 @@ def derive(
     `energy_net`, what they took beyond the idle power. `memory` is
     `memory_cuda` where the trial ran on CUDA (*device_kind*; None: where CUDA memory was used), else `memory_host`.
     `carbon` [g] is `energy` [J] / 3.6e6 x *pue* x `carbon_intensity` [g/kWh]. A derived reading carries the worst
-    source of its parts.
+    source of its parts. `Readings` of many windows need a *device_kind*.
     """
     totals = _first_totals(readings)
     gaps = _first_gaps(missing, totals)
-    found: list[Reading] = []
+    found: list[R] = []
     lost: list[Missing] = []
     for result in (_memory(totals, gaps, device_kind), _energy(totals, gaps), _energy(totals, gaps, NET)):
         _keep(result, found, lost)
@@ -40,15 +47,15 @@ def derive(
     return found, lost
 
 
-def _first_totals(readings: Iterable[Reading]) -> dict[str, Reading]:
-    totals: dict[str, Reading] = {}
+def _first_totals(readings: Iterable[R]) -> dict[str, R]:
+    totals: dict[str, R] = {}
     for reading in readings:
         if reading.device is None:
             totals.setdefault(reading.resource, reading)
     return totals
 
 
-def _first_gaps(missing: Iterable[Missing], totals: dict[str, Reading]) -> dict[str, Missing]:
+def _first_gaps(missing: Iterable[Missing], totals: Mapping[str, R]) -> dict[str, Missing]:
     gaps: dict[str, Missing] = {}
     for gap in missing:
         if gap.resource not in totals:
@@ -56,24 +63,27 @@ def _first_gaps(missing: Iterable[Missing], totals: dict[str, Reading]) -> dict[
     return gaps
 
 
-def _keep(result: Reading | Missing | None, found: list[Reading], lost: list[Missing]) -> None:
-    if isinstance(result, Reading):
-        found.append(result)
-    elif result is not None:
+def _keep(result: R | Missing | None, found: list[R], lost: list[Missing]) -> None:
+    if isinstance(result, Missing):
         lost.append(result)
+    elif result is not None:
+        found.append(result)
 
 
-def _memory(totals: dict[str, Reading], gaps: dict[str, Missing], device_kind: str | None) -> Reading | Missing | None:
-    # CUDA that was made ready but not used has a peak of 0, which says nothing of what the work took.
-    used_cuda = "memory_cuda" in totals and totals["memory_cuda"].value > 0
-    on_cuda = used_cuda if device_kind is None else device_kind == "cuda"
+def _memory(totals: Mapping[str, R], gaps: Mapping[str, Missing], device_kind: str | None) -> R | Missing | None:
+    on_cuda = _used_cuda(totals) if device_kind is None else device_kind == "cuda"
     part = "memory_cuda" if on_cuda else "memory_host"
     if part in totals:
-        return _from_parts("memory", "B", totals[part].value, totals[part].uncertainty, [totals[part]])
+        return _from_parts([totals[part]], "memory", "B", totals[part].value, totals[part].uncertainty)
     return _gap("memory", gaps[part]) if part in gaps else None
 
 
-def _energy(totals: dict[str, Reading], gaps: dict[str, Missing], suffix: str = "") -> Reading | Missing | None:
+def _used_cuda(totals: Mapping[str, R]) -> bool:
+    # CUDA that was made ready but not used has a peak of 0, which says nothing of what the work took.
+    return "memory_cuda" in totals and bool(totals["memory_cuda"].value > 0)
+
+
+def _energy(totals: Mapping[str, R], gaps: Mapping[str, Missing], suffix: str = "") -> R | Missing | None:
     names = [name + suffix for name in ENERGY_PARTS]
     parts = [totals[name] for name in names if name in totals]
     absent = [gaps[name] for name in names if name in gaps]
@@ -82,11 +92,11 @@ def _energy(totals: dict[str, Reading], gaps: dict[str, Missing], suffix: str = 
     if not parts:
         return None
 
-    total = sum(part.value for part in parts)
-    return _from_parts("energy" + suffix, "J", total, sum(part.uncertainty for part in parts), parts)
+    total, bar = sum(part.value for part in parts), sum(part.uncertainty for part in parts)
+    return _from_parts(parts, "energy" + suffix, "J", total, bar)
 
 
-def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) -> Reading | Missing | None:
+def _carbon(totals: Mapping[str, R], gaps: Mapping[str, Missing], pue: float) -> R | Missing | None:
     if "carbon_intensity" not in totals and "carbon_intensity" not in gaps:
         return None  # nobody asked for it
     for name in ("carbon_intensity", "energy"):
@@ -100,7 +110,7 @@ def _carbon(totals: dict[str, Reading], gaps: dict[str, Missing], pue: float) ->
     scale = pue / JOULES_PER_KWH
     grams = energy.value * intensity.value * scale
     high = (energy.value + energy.uncertainty) * (intensity.value + intensity.uncertainty) * scale
-    carbon = _from_parts("carbon", "g", grams, high - grams, [energy, intensity])
+    carbon = _from_parts([energy, intensity], "carbon", "g", grams, high - grams)
     return carbon if pue == 1 else evolve(carbon, note=f"{carbon.note}, with a PUE of {pue:g}")
 
 
@@ -108,23 +118,9 @@ def _gap(resource: str, cause: Missing) -> Missing:
     return evolve(cause, resource=resource, reason=f"{cause.resource} is missing: {cause.reason}")
 
 
-def _from_parts(resource: str, unit: str, value: float, uncertainty: float, parts: Sequence[Reading]) -> Reading:
-    source = max((part.source for part in parts), key=SOURCES.index)
-    meters = "+".join(dict.fromkeys(part.meter for part in parts))
-    note = "derived from " + " + ".join(part.resource for part in parts)
-    first = parts[0]
-    # Not by evolve(), which takes twice as long: a score of 10,000 trials derives 20,000 readings.
-    return Reading(
-        resource,
-        value,
-        unit,
-        uncertainty,
-        source,
-        note=note,
-        meter=meters,
-        trial=first.trial,
-        phase=first.phase,
-        epoch=first.epoch,
-        start_ns=first.start_ns,
-        stop_ns=first.stop_ns,
-    )
+def _from_parts(parts: Sequence[R], resource: str, unit: str, value: Any, uncertainty: Any) -> R:
+    told: dict[str, Any] = {"resource": resource, "value": value, "unit": unit, "uncertainty": uncertainty}
+    told["source"] = max((part.source for part in parts), key=SOURCES.index)
+    told["note"] = "derived from " + " + ".join(part.resource for part in parts)
+    told["meter"] = "+".join(dict.fromkeys(part.meter for part in parts))
+    return evolve(parts[0], **told)

@@ -11,19 +11,17 @@ import attrs
 import numpy as np
 
 from harness.errors import HarnessError, unknown
-from harness.measuring.derive import derive
 from harness.meter import RESOURCE_UNITS
+from harness.pepr import Floats
 from harness.quantities import LETTERS
-from harness.records import Missing, Reading, Setting
+from harness.records import Setting
+from harness.sources.measured import MEMORY_HOST, PUE_INCLUDED, Windows, measured_alike, number
 from harness.sources.table import Query, Table, carried, error_bar
-from harness.store.reading import open_reader
+from harness.store.reading import Row, open_reader
 
-Row = dict[str, Any]
 SETTING = tuple(field.name for field in attrs.fields(Setting))
 _COHORT = ("dataset", "task", *SETTING)
 _CARRIED = ("model", *_COHORT, "weights_tag", "seed", "origin", "start_method", "study", "trial", "facts", "metrics")
-_READING = itemgetter(*(field.name for field in attrs.fields(Reading)))
-_MISSING = itemgetter(*(field.name for field in attrs.fields(Missing)))
 
 
 def read_store(path: Path, query: Query) -> Table:
@@ -36,9 +34,12 @@ def read_store(path: Path, query: Query) -> Table:
         raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
     with open_reader(path) as reader:
         attempts = reader.trials()
-        readings, missing = (read(accepted=True, phase=query.phase) for read in (reader.readings, reader.missing))
+        totals, gaps = reader.totals(query.phase), reader.gaps(query.phase)
+        studies = reader.studies() if "study" in query.columns else ()
     trials = chosen_trials(attempts, query.trials, path)
-    return _table(trials, _by_trial(readings), _by_trial(missing), query)
+    _check_performance(trials, query)
+    table = _table(trials, measured_alike(trials, totals, gaps, query), query)
+    return attrs.evolve(table, studies={study["study"]: study for study in studies})
 
 
 def label_trials(
@@ -92,23 +93,10 @@ def _carried(trials: Sequence[Row], name: str) -> list[Any]:
     return [(trial["metrics"] or {}).get(name) for trial in trials]
 
 
-def _by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row["trial"], []).append(row)
-    return found
-
-
-def _table(
-    trials: list[Row], readings: Mapping[str, list[Row]], missing: Mapping[str, list[Row]], query: Query
-) -> Table:
+def _table(trials: list[Row], windows: Sequence[Windows], query: Query) -> Table:
     import pandas
 
-    _check_performance(trials, query)
-    taken = [
-        measured(trial, readings.get(trial["trial"], []), missing.get(trial["trial"], []), query) for trial in trials
-    ]
-    names = list(dict.fromkeys(name for found, lost in taken for name in (*found, *lost)))
+    names = list(dict.fromkeys(name for one in windows for name in (*one.found, *one.lost)))
     labels = label_trials(trials, query.group, query.apart)
     columns: dict[str, Any] = {
         "model": [model for model, _ in labels],
@@ -117,55 +105,44 @@ def _table(
         "reason": [_reason(trial, query) for trial in trials],
         "performance": np.array([_performance(trial, query) for trial in trials], dtype=np.float64),
     }
+    imported = np.array([trial["origin"] == "import" for trial in trials])
     for name in names:
-        columns[name] = np.array([_value(found, name) for found, _ in taken], dtype=np.float64)
-        columns[error_bar(name)] = np.array(
-            [_uncertainty(trial, found, name) for trial, (found, _) in zip(trials, taken, strict=True)],
-            dtype=np.float64,
-        )
+        columns[name], bars = _values(len(trials), windows, name)
+        # Others publish no error bars of what they measured.
+        columns[error_bar(name)] = np.where(imported, np.nan, bars)
     columns |= {carried(name): _carried(trials, name) for name in query.columns}
-    gaps = {name: [lost[name].reason if name in lost else None for _, lost in taken] for name in names}
-    units = {name: _unit(taken, name) for name in names}
+    gaps = {name: _gaps(len(trials), windows, name) for name in names}
+    units = {name: _unit(windows, name) for name in names}
     letters = {letter: name for letter, name in LETTERS.items() if name in names}
-    warnings = tuple(_warnings(trials, columns["group"], taken, query))
+    warnings = tuple(_warnings(trials, columns["group"], windows, query))
     return Table(pandas.DataFrame(columns), tuple(names), units, letters, gaps, warnings)
 
 
-def measured(
-    trial: Row, rows: Iterable[Row], gaps: Iterable[Row], query: Query
-) -> tuple[dict[str, Reading], dict[str, Missing]]:
-    """Return the reading of each resource of one window, measured or derived, and the gap of each that has none.
-
-    *rows* and *gaps* are what the store holds of that window of *trial*.
-    """
-    readings = [Reading(*_READING(row)) for row in rows if row["device"] is None]
-    missing = [Missing(*_MISSING(row)) for row in gaps]
-    if query.recomputes_carbon:
-        readings = [reading for reading in readings if reading.resource != "carbon"]
-    if query.carbon_intensity is not None:
-        readings = [reading for reading in readings if reading.resource != "carbon_intensity"]
-        missing = [gap for gap in missing if gap.resource != "carbon_intensity"]
-        readings.append(Reading("carbon_intensity", query.carbon_intensity, "g/kWh", 0.0, "estimated", note="given"))
-    if data := _number((trial["facts"] or {}).get("data")):
-        readings.append(Reading("data", data, "samples", 0.0, "counter"))
-    derived, lost = derive(readings, missing, device_kind=trial["device"], pue=_pue(trial, query))
-    found: dict[str, Reading] = {reading.resource: reading for reading in derived}
-    for reading in readings:
-        found.setdefault(reading.resource, reading)
-    return found, {gap.resource: gap for gap in reversed([*missing, *lost]) if gap.resource not in found}
+def _values(size: int, windows: Iterable[Windows], name: str) -> tuple[Floats, Floats]:
+    """The readings of a resource and half the widths of their error bars, NaN where missing."""
+    values, bars = np.full(size, np.nan), np.full(size, np.nan)
+    for one in windows:
+        if name in one.found:
+            values[one.lines], bars[one.lines] = one.found[name].value, one.found[name].uncertainty
+    return values, bars
 
 
-def _pue(trial: Row, query: Query) -> float:
-    """The PUE that is asked for, else the one that the trial ran with."""
-    return query.pue or _number((trial["facts"] or {}).get("pue")) or 1.0
+def _gaps(size: int, windows: Iterable[Windows], name: str) -> list[str | None]:
+    """Why each trial lacks a resource."""
+    reasons = np.full(size, None, dtype=object)
+    for one in windows:
+        if name in one.lost:
+            reasons[one.lines] = one.lost[name].reason
+    found: list[str | None] = reasons.tolist()
+    return found
 
 
 def _performance(trial: Row, query: Query) -> float | None:
     """The performance in [0, 1], or the metric that the query names instead; None where it is missing."""
     if query.performance in (None, "performance"):
-        value = _number(trial["performance"])
+        value = number(trial["performance"])
     else:
-        value = _number((trial["metrics"] or {}).get(query.performance))
+        value = number((trial["metrics"] or {}).get(query.performance))
     low, high = query.performance_range or (0.0, 1.0)
     return value if value is None or (low, high) == (0.0, 1.0) else (value - low) / (high - low)
 
@@ -193,16 +170,16 @@ def _reason(trial: Row, query: Query) -> str | None:
 
 
 def _warnings(
-    trials: Sequence[Row], groups: Sequence[str], taken: Sequence[tuple[dict[str, Reading], Any]], query: Query
+    trials: Sequence[Row], groups: Sequence[str], windows: Sequence[Windows], query: Query
 ) -> list[tuple[str | None, str]]:
     """What makes readings of one resource in one group doubtful to compare."""
     sources: dict[tuple[str, str], dict[str, None]] = {}
     methods: dict[tuple[str, str], dict[str, None]] = {}
-    for trial, group, (found, _) in zip(trials, groups, taken, strict=True):
-        for name, reading in found.items():
+    for one, group, method in _circumstances(trials, groups, windows):
+        for name, reading in one.found.items():
             sources.setdefault((name, group), {})[reading.source] = None
-            if "memory_host" in (name, *(reading.note or "").split()):
-                methods.setdefault((name, group), {})[str(trial["start_method"])] = None
+            if MEMORY_HOST in (name, *(reading.note or "").split()):
+                methods.setdefault((name, group), {})[method] = None
     warnings: list[tuple[str | None, str]] = [
         (name, f"{name} of {group}: some rows are estimated, others measured; they do not compare")
         for (name, group), seen in sources.items()
@@ -216,18 +193,29 @@ def _warnings(
         for (name, group), seen in methods.items()
         if len(seen) > 1
     ]
-    notes = {reading.note for found, _ in taken for reading in found.values() if reading.resource == "energy"}
-    if query.pue is not None and any("PUE included" in (note or "") for note in notes):
+    notes = [one.found["energy"].note or "" for one in windows if "energy" in one.found]
+    if query.pue is not None and any(PUE_INCLUDED in note for note in notes):
         warnings.append(("carbon", "some energies include the PUE already; --pue multiplies it in once more"))
     return warnings
+
+
+def _circumstances(
+    trials: Sequence[Row], groups: Sequence[str], windows: Sequence[Windows]
+) -> list[tuple[Windows, str, str]]:
+    """The ways of metering, groups and start methods that go together in some trial, in the order they first do."""
+    way = np.empty(len(trials), dtype=np.intp)
+    for place, one in enumerate(windows):
+        way[one.lines] = place
+    seen = dict.fromkeys(zip(way.tolist(), groups, [str(trial["start_method"]) for trial in trials], strict=True))
+    return [(windows[place], group, method) for place, group, method in seen]
 
 
 def _telling(trials: Sequence[Row]) -> list[str]:
     """The settings that differ within a dataset; and the dataset, if there are several."""
     seen: dict[tuple[str, str], set[Any]] = {}
-    for trial in trials:
-        for name in _COHORT:
-            seen.setdefault((name, "" if name == "dataset" else trial["dataset"]), set()).add(trial[name])
+    for cohort in dict.fromkeys(map(itemgetter(*_COHORT), trials)):
+        for name, value in zip(_COHORT, cohort, strict=True):
+            seen.setdefault((name, "" if name == "dataset" else cohort[0]), set()).add(value)
     return list(dict.fromkeys(name for (name, _), values in seen.items() if len(values) > 1))
 
 
@@ -243,18 +231,5 @@ def _is_plain(name: str, value: object) -> bool:
     return name == "dataset" or value in ("pretrained", "scratch")
 
 
-def _value(found: Mapping[str, Reading], name: str) -> float | None:
-    return found[name].value if name in found else None
-
-
-def _uncertainty(trial: Row, found: Mapping[str, Reading], name: str) -> float | None:
-    """Half the width of the error bar; None of what others measured, who publish none."""
-    return found[name].uncertainty if name in found and trial["origin"] != "import" else None
-
-
-def _unit(taken: Sequence[tuple[dict[str, Reading], Any]], name: str) -> str | None:
-    return next((found[name].unit for found, _ in taken if name in found), RESOURCE_UNITS.get(name))
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _unit(windows: Iterable[Windows], name: str) -> str | None:
+    return next((one.found[name].unit for one in windows if name in one.found), RESOURCE_UNITS.get(name))

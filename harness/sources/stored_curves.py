@@ -13,9 +13,10 @@ from harness.pepr import Floats
 from harness.quantities import resource_name
 from harness.records import Reading
 from harness.sources.curve_table import EPOCH, Curve, Curves, incomplete
-from harness.sources.stored import Row, chosen_trials, label_trials, measured
+from harness.sources.measured import measured
+from harness.sources.stored import chosen_trials, label_trials
 from harness.sources.table import Query
-from harness.store.reading import open_reader
+from harness.store.reading import Row, open_reader
 
 # trial -> epoch -> resource -> reading
 Epochs = Mapping[str, Mapping[int, Mapping[str, Reading]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -55,7 +55,8 @@ class Table:
     `frame` is as `scoring.score_table` takes it; `resources` are the columns that can be scored, with their `units`
     where known, and half the width of a reading's error bar in the column `error_bar(name)` where it is known;
     `letters` says which of them a letter stands for; `gaps` why a line lacks one. `warnings` are
-    (resource, text): to be told where that resource is scored, or always (None).
+    (resource, text): to be told where that resource is scored, or always (None). `studies` are the rows of a store's,
+    by their numbers, where the query carries the column "study" along.
     """
 
     frame: pandas.DataFrame
@@ -64,6 +65,7 @@ class Table:
     letters: Mapping[str, str]
     gaps: Mapping[str, Sequence[str | None]] = field(factory=dict)
     warnings: tuple[tuple[str | None, str], ...] = ()
+    studies: Mapping[int, Mapping[str, Any]] = field(factory=dict)
 
     def resolve(self, name: str) -> str:
         """Return the resource that *name*, a column or a letter, means here."""

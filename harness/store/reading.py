@@ -18,6 +18,10 @@ from harness.records import Setting, Trial
 from harness.store.schema import BUSY_SECONDS, check_identity, store_error
 
 Row = dict[str, Any]
+# trial, value, uncertainty, resource, unit, source, note
+Total = tuple[str, float, float, str, str, Any, "str | None"]
+# trial, resource, reason
+Gap = tuple[str, str, str]
 
 # With what trials stored before a field came ran with.
 _SETTING = {field.name: field.default for field in attrs.fields(Setting)}
@@ -26,9 +30,10 @@ _TRIALS = f"""
 SELECT key AS trial, model, dataset, seed, task, weights_tag, status, number AS attempt, accepted, performance, reason,
     origin,    started, finished, start_method, setting, metrics, facts, attempts.study AS study, detail
 FROM {_ATTEMPTS} JOIN studies ON studies.id = attempts.study"""  # noqa: S608 (no text from outside, here and below)
-_OF_ATTEMPT = """
-SELECT key AS trial, number AS attempt, accepted, {columns}
+_FROM_ATTEMPTS = """
 FROM {table} JOIN attempts ON attempts.id = {table}.attempt JOIN trials ON trials.id = attempts.trial"""
+_OF_ATTEMPT = f"SELECT key AS trial, number AS attempt, accepted, {{columns}}{_FROM_ATTEMPTS}"
+_WHOLE_PHASE = "phase = :phase AND epoch IS NULL"
 _JSON = frozenset(("metrics", "facts", "settings", "machine", "packages", "plugins", "windows"))
 _ACCEPTED = " WHERE accepted = 1"
 _IN_ORDER = " ORDER BY trials.id, number"
@@ -80,6 +85,15 @@ class StoreReader:
         columns = "phase, epoch, meter, resource, device, value, unit, uncertainty, source, note, start_ns, stop_ns"
         return self._of_attempts("readings", columns, "readings.id", accepted, phase, " AND device IS NULL")
 
+    def totals(self, phase: str) -> list[Total]:
+        """Return the totals of *phase* in all accepted attempts, as `readings` has them: tuples are faster."""
+        columns = "value, uncertainty, resource, unit, source, note"
+        return self._of_phase("readings", columns, phase, " AND device IS NULL")
+
+    def gaps(self, phase: str) -> list[Gap]:
+        """Return what is missing of the totals of *phase* in all accepted attempts, as `missing` has it."""
+        return self._of_phase("missing", "resource, missing.reason", phase)
+
     def missing(self, accepted: bool = False, phase: str | None = None) -> list[Row]:
         """Return trial, attempt, accepted and the fields of `Missing` for each reading that could not be taken.
 
@@ -118,20 +132,30 @@ class StoreReader:
         except sqlite3.Error as error:
             raise store_error(self.path, f"malformed content ({error})") from error
 
+    def _of_phase(self, table: str, columns: str, phase: str, total: str = "") -> list[Any]:
+        query = f"SELECT key, {columns} {_FROM_ATTEMPTS.format(table=table)}{_ACCEPTED} AND {_WHOLE_PHASE}{total}"
+        return self._fetch(f"{query}{_IN_ORDER}, {table}.id", {"phase": phase})[1]
+
     def _of_attempts(
         self, table: str, columns: str, order: str, accepted: bool, phase: str | None = None, total: str = ""
     ) -> list[Row]:
-        wanted = ["accepted = 1"] * accepted + [f"phase = :phase AND epoch IS NULL{total}"] * (phase is not None)
+        wanted = ["accepted = 1"] * accepted + [f"{_WHOLE_PHASE}{total}"] * (phase is not None)
         where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
         query = _OF_ATTEMPT.format(table=table, columns=columns)
         return self._rows(f"{query}{where}{_IN_ORDER}, {order}", {"phase": phase})
 
     def _rows(self, query: str, values: Mapping[str, str | None] | None = None) -> list[Row]:
+        names, rows = self._fetch(query, values or {})
         try:
-            cursor = self._connection.execute(query, values or {})
-            names = [column[0] for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor]
-            return _plain(rows, _JSON & {*names}, "accepted" in names)
+            return _plain([dict(zip(names, row, strict=True)) for row in rows], _JSON & {*names}, "accepted" in names)
+        except ValueError as error:
+            raise store_error(self.path, f"malformed content ({error})") from error
+
+    def _fetch(self, query: str, values: Mapping[str, str | None]) -> tuple[list[str], list[Any]]:
+        """The names of the columns, and the rows."""
+        try:
+            cursor = self._connection.execute(query, values)
+            return [column[0] for column in cursor.description], cursor.fetchall()
         except (sqlite3.Error, ValueError) as error:
             # The copy lies in memory, so only what it holds can be at fault.
             raise store_error(self.path, f"malformed content ({error})") from error

@@ -9,9 +9,10 @@ from typing import Any
 from attrs import field, fields, frozen
 
 from harness.records import Missing, Reading, Trial
-from harness.sources.stored import Row, chosen_trials, measured
+from harness.sources.measured import measured
+from harness.sources.stored import chosen_trials
 from harness.sources.table import Query
-from harness.store.reading import open_reader
+from harness.store.reading import Row, open_reader
 from harness.suites.taken import Taken
 
 
