@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.hookspecs import hookimpl
+from harness.plugins.images.image_resizing import check_room, resized_images
 from harness.specs import DatasetSpec, Split, Splits
 
 if TYPE_CHECKING:
@@ -39,14 +40,19 @@ def load(image_size: int, root: Path | None, download: bool) -> Splits:
     return Splits(train, validation, test)
 
 
+def check(image_size: int, root: Path | None, download: bool) -> None:
+    """Raise HarnessError where the digits do not fit into memory at *image_size* pixels."""
+    count = sum(_SIZES)
+    grey_and_colour = 1 + 3
+    check_room(grey_and_colour * count * image_size**2, f"{count:,} images of {image_size} x {image_size} pixels take")
+
+
 def _resized(images: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
     """Return images of 0 to 16 `[N, 8, 8]` as `uint8 [N, 3, size, size]`, bicubic."""
     import numpy as np
-    from PIL import Image
 
     grey = np.rint(images * (255 / 16)).astype(np.uint8)
-    scaled = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in grey]
-    return np.repeat(np.stack(scaled)[:, None], 3, axis=1)
+    return np.repeat(resized_images(grey, size), 3, axis=1)
 
 
 @hookimpl
@@ -60,6 +66,7 @@ def harness_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
             splits=_SIZES,
             image_sizes=(8,),
             default_image_size=32,
+            check=check,
             note="handwritten digits that scikit-learn carries; no download",
         )
     )

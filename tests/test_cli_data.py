@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from image_folders import write_classes
 from lidc_archives import made_up_patches, write_hdf5, write_pickle
 
 from harness.__main__ import main
@@ -55,6 +56,16 @@ def test_all_datasets_are_listed_and_those_without_files_too(capsys: pytest.Capt
     assert {"digits", "lidc", "lidc-series", "dermamnist"} <= found.keys()
     assert (None, None) == (found["digits"]["file"], found["digits"]["present"])
     assert found["lidc"]["present"] is False
+
+
+def test_folder_of_images_is_there_and_has_no_size(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_classes("own")
+
+    (found,) = rows(capsys, "list", "folder:own")
+    assert ("own", True, None) == (found["file"], found["present"], found["bytes"])
 
 
 def test_folder_may_come_from_the_environment(

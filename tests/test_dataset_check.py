@@ -88,6 +88,14 @@ def test_problems_of_datasets_and_of_models_are_told_together() -> None:
     assert dataset.startswith("'own.npz': expected an npz file, found a damaged one")
 
 
+def test_digits_that_do_not_fit_into_memory_are_told_in_the_plan() -> None:
+    registry = load_plugins(ALONE).registry
+    jobs = [job("digits"), job("digits", size=100_000)]
+
+    (told,) = dataset_problems(jobs, lambda job: registry)
+    assert told.startswith("1,797 images of 100000 x 100000 pixels take 6.694e+04 GiB, and ")
+
+
 def test_content_is_part_of_the_trials_identity() -> None:
     registry = load_plugins(ALONE).registry
     study = Study(("resnet18d",), ("npz:own.npz",), weights="scratch", plugins=ALONE)

@@ -14,7 +14,7 @@ def test_only_depthwise_convolutions_stay_in_fp32() -> None:
     assert 1 == keep_depthwise_in_fp32(nn.Sequential(pointwise, depthwise, nn.Conv2d(1, 1, 1)))
     with torch.autocast("cpu", torch.bfloat16):
         found = pointwise(torch.ones(1, 4, 8, 8))
-        assert (torch.bfloat16, torch.float32) == (found.dtype, depthwise(found).dtype)
+        assert (torch.bfloat16, torch.float32) == (found.dtype, depthwise(input=found).dtype)
 
 
 def test_gradients_are_those_of_fp32() -> None:

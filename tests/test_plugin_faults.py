@@ -211,6 +211,16 @@ def test_memory_that_runs_out_in_a_dataset_is_told_as_such_with_its_plugin(fault
     assert ("oom", f"MemoryError: too many images, in plugin {NAMED}") == (end.status, end.reason)
 
 
+@pytest.mark.parametrize("place", ["create", "load"])
+def test_ctrl_c_of_the_user_within_a_trial_is_no_fault_of_the_plugin(
+    faulty: Callable[[str, str], None], place: str
+) -> None:
+    end = end_with(faulty, place, f"import os; os.kill({os.getpid()}, {int(signal.SIGINT)})")
+
+    assert "interrupted" == end.status
+    assert "in plugin" not in end.reason
+
+
 def test_what_a_dataset_tells_the_user_stands_alone(faulty: Callable[[str, str], None]) -> None:
     end = end_with(faulty, "load", "from harness import HarnessError; raise HarnessError('no images.npz')")
 

@@ -30,7 +30,13 @@ def gradients(module: nn.Conv2d, images: Tensor) -> dict[str, Tensor]:
 
 def uses_product(module: nn.Conv2d, pixels: int) -> bool:
     images = torch.rand(2, module.in_channels, pixels, pixels)
-    return "_Convolution" in module(images).grad_fn.name()
+    with torch.autocast("cpu", torch.bfloat16):
+        return "_Convolution" in module(images).grad_fn.name()
+
+
+def multiplying(module: nn.Conv2d) -> nn.Conv2d:
+    multiply_weight_gradients(module)
+    return module
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -63,6 +69,34 @@ def test_large_images_and_inference_are_left_to_pytorch() -> None:
         assert module(torch.rand(2, 256, 4, 4)).dtype == torch.float32
 
     assert [True, False] == [uses_product(module, pixels) for pixels in (4, 5)]
+
+
+def test_what_a_model_computes_without_autocast_stays_in_fp32() -> None:
+    plain = nn.Conv2d(256, 256, 1)
+    module = multiplying(copy.deepcopy(plain))
+    images = torch.rand(2, 256, 4, 4)
+
+    assert torch.equal(plain(images), module(images))
+    with torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", enabled=False):
+        assert torch.equal(plain(images), module(images))
+
+
+def test_images_may_be_named_or_come_without_a_batch() -> None:
+    module = multiplying(nn.Conv2d(256, 256, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (2, 256, 4, 4) == tuple(module(input=torch.rand(2, 256, 4, 4)).shape)
+        assert (256, 4, 4) == tuple(module(torch.rand(256, 4, 4)).shape)
+
+
+def test_second_gradients_are_refused_rather_than_wrong() -> None:
+    module = multiplying(nn.Conv2d(256, 256, 1))
+    images = torch.rand(2, 256, 2, 2, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = module(images).float()
+    (first,) = torch.autograd.grad(outputs.square().sum(), images, create_graph=True)
+
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,8 @@ def _expected(spec: DatasetSpec, root: Path | None) -> Iterator[dict[str, Any]]:
     if not files:
         yield {"dataset": spec.name, "file": None, "present": None, "bytes": None}
     for file in files:
-        there = file.is_file()
-        size = file.stat().st_size if there else None
-        yield {"dataset": spec.name, "file": str(file), "present": there, "bytes": size}
+        size = file.stat().st_size if file.is_file() else None  # a folder of images has none
+        yield {"dataset": spec.name, "file": str(file), "present": file.exists(), "bytes": size}
 
 
 def _files(registry: Registry, name: str) -> DatasetFiles:

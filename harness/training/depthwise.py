@@ -24,8 +24,8 @@ def _is_depthwise(module: nn.Conv2d) -> bool:
 
 
 def _in_fp32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def exact(images: Tensor) -> Tensor:
+    def exact(input: Tensor) -> Tensor:  # as nn.Conv2d names it: models may too
         with torch.autocast("cpu", enabled=False):
-            return forward(images.float())
+            return forward(input.float())
 
     return exact

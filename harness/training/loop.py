@@ -19,7 +19,7 @@ from harness.training.compiling import compiled
 from harness.training.depthwise import keep_depthwise_in_fp32
 from harness.training.device_data import DeviceSplit, channels_last, place_splits
 from harness.training.drawing import batches, drawn, refuse_stratified, splits_digest
-from harness.training.labels import refuse_unlabelled
+from harness.training.split_check import refuse_unfit
 from harness.training.weight_gradients import multiply_weight_gradients
 
 # What autocast computes in where it is safe; fp32 goes without it.
@@ -44,7 +44,7 @@ class Training:
         torch.manual_seed(trial.seed)
         self.model: nn.Module = model.create(dataset.num_outputs, dataset.in_chans, setting.image_size, weights)
         self.num_classes = dataset.num_classes
-        refuse_unlabelled(dataset, splits)
+        refuse_unfit(dataset, splits, setting.image_size)
         refuse_stratified(dataset, setting)
         self.digest = splits_digest(splits)
         chosen = drawn(splits.train, setting.train_fraction, trial.seed, stratified=setting.stratified)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 # Pixels of an output: at 4 x 4 the product is 1.3 to 3 times as fast, at 8 x 8 no faster, and patches take memory.
@@ -39,15 +40,18 @@ def _is_plain(module: nn.Conv2d) -> bool:
 
 
 def _in_training(module: nn.Conv2d, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def convolved(images: Tensor) -> Tensor:
-        if not torch.is_grad_enabled() or _pixels(module, images) > _MOST_PIXELS:
-            return forward(images)
-        result: Tensor = _Convolution.apply(
-            images.bfloat16(), module.weight, module.bias, module.stride, module.padding
-        )
+    def convolved(input: Tensor) -> Tensor:  # as nn.Conv2d names it: models may too
+        if not _is_in_reduced_training() or input.dim() != 4 or _pixels(module, input) > _MOST_PIXELS:
+            return forward(input)
+        result: Tensor = _Convolution.apply(input.bfloat16(), module.weight, module.bias, module.stride, module.padding)
         return result
 
     return convolved
+
+
+def _is_in_reduced_training() -> bool:
+    """Say whether gradients are wanted and autocast is on: a model may turn it off for what it computes in fp32."""
+    return torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
 
 
 def _pixels(module: nn.Conv2d, images: Tensor) -> int:
@@ -70,6 +74,7 @@ class _Convolution(torch.autograd.Function):
         return functional.conv2d(images, reduced, None if bias is None else bias.bfloat16(), stride, padding)
 
     @staticmethod
+    @once_differentiable  # second gradients would lack their part of the weights
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         for_images, for_weight, for_bias, *_ = ctx.needs_input_grad

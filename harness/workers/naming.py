@@ -8,21 +8,23 @@ from functools import partial
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.interruption import is_ctrl_c
 from harness.plugins_loader import Plugins
 
 
 @contextmanager
 def naming(plugins: Plugins, kind: str, name: str) -> Iterator[None]:
-    """Note the plugin of the *kind* *name* as the acting one where the block raises; a HarnessError speaks for itself.
+    """Note the plugin of the *kind* *name* as the acting one where the block raises.
 
-    The error goes through as it is, since its type says whether the trial failed, diverged or ran out of memory.
+    A HarnessError speaks for itself, and the user's Ctrl-C is nobody's fault. The error goes through as it is, since
+    its type says whether the trial failed, diverged or ran out of memory.
     """
     try:
         yield
     except HarnessError:
         raise
-    except BaseException:
-        owner = plugins.registry.owner(kind, name)
+    except BaseException as error:
+        owner = plugins.registry.owner(kind, name) if not is_ctrl_c(error) else None
         plugins.acting = plugins.known.get(owner) if owner is not None else None
         raise
 

@@ -205,7 +205,8 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def _written(shape: Shape) -> str:
-    lengths = (str(length) if length is not None else "NHWC"[axis] for axis, length in enumerate(shape))
+    axes = "NHWC" if len(shape) > 2 else "NL"
+    lengths = (str(length) if length is not None else axes[axis] for axis, length in enumerate(shape))
     return f"[{', '.join(lengths)}]"
 
 

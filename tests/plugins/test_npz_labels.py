@@ -54,7 +54,7 @@ def test_verify_tells_how_many_labels_there_are() -> None:
         ({"test_labels": np.zeros((6, 4), "u1")}, "found 5 in 'train_labels', 5 in 'val_labels', 4 in 'test_labels'"),
         ({"val_labels": np.zeros((6, 1), "u1")}, "found 5 in 'train_labels', 1 in 'val_labels', 5 in 'test_labels'"),
         ({"val_labels": np.zeros(6, "u1")}, "found 5 in 'train_labels', 1 in 'val_labels', 5 in 'test_labels'"),
-        ({"train_labels": np.zeros((12, 5), "f4")}, "found float32 [12, 5]"),
+        ({"train_labels": np.zeros((12, 5), "f4")}, "int64 [N] or [N, L], found float32 [12, 5]"),
         ({"train_labels": made_up_labels(5)["train_labels"] * [1, 0, 1, 1, 0]}, "found label 1, 4 the same for all;"),
         ({"test_labels": np.zeros((5, 5), "u1")}, "found 6 in 'test_images' and 5 in 'test_labels'"),
         (classes_as_columns(), "found one label to every image, as of classes; write the classes' numbers:"),
