@@ -108,6 +108,25 @@ def test_results_are_kept_with_commit_machine_and_versions(suite: pytest.Pyteste
     assert ["gauge"] == study["settings"]["meters"]
 
 
+@pytest.mark.parametrize(
+    ("line", "options", "place"),
+    [
+        ("", ["--harness-compare"], "harness.sqlite"),
+        ("harness_store = kept.sqlite", [], "kept.sqlite"),
+        ("harness_store = kept.sqlite", ["--harness-store", "own.sqlite"], "sub/own.sqlite"),
+        ("harness_store = kept.sqlite", ["--harness-store", "", "--harness-compare"], "harness.sqlite"),
+    ],
+)
+def test_store_that_no_option_names_is_the_same_from_every_folder(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, line: str, options: list[str], place: str
+) -> None:
+    suite.makeini(f"[pytest]\n{line}")
+    monkeypatch.chdir(suite.mkdir("sub"))
+    suite.runpytest_subprocess("..", "--harness-meter", "gauge", *options)
+
+    assert [suite.path / place] == list(suite.path.rglob("*.sqlite"))
+
+
 def test_first_run_has_nothing_to_be_compared_with(run: Run) -> None:
     done = run(*GATE)
 
