@@ -132,7 +132,10 @@ def test_first_run_has_nothing_to_be_compared_with(run: Run) -> None:
 
     assert 0 == done.ret
     done.stdout.fnmatch_lines(
-        ["harness: 1 benchmarks have no earlier result in *h.sqlite", "harness: energy:5% was not held: no earlier*"]
+        [
+            "harness: 1 benchmarks have no earlier result in *h.sqlite",
+            "harness: energy:5% was not held: no earlier run has energy of test_uses",
+        ]
     )
 
 
@@ -196,6 +199,19 @@ def test_growth_that_earlier_runs_had_by_chance_is_undecided(suite: pytest.Pytes
 @pytest.mark.parametrize(("limit", "status"), [("energy:5J", 1), ("energy:50000mJ", 0), ("E:5", 1), ("work:500%", 0)])
 def test_limits_are_percentages_or_quantities_of_any_resource(once_run: Run, limit: str, status: int) -> None:
     assert status == once_run("--harness-compare-fail", limit, joules=30).ret
+
+
+def test_limit_that_some_benchmarks_are_not_held_to_is_told(suite: pytest.Pytester, once_run: Run) -> None:
+    suite.makepyfile(test_suite=f"{SUITE}\n\ndef test_new(benchmark):\n    benchmark.pedantic(use, rounds=5)\n")
+    done = once_run(*GATE, "--harness-compare-fail", "memory:5%")
+
+    assert 0 == done.ret
+    done.stdout.fnmatch_lines(
+        [
+            "harness: energy:5% was not held: no earlier run has energy of test_new",
+            "harness: memory:5% was not held: no memory was read of test_uses, test_new",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

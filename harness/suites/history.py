@@ -19,6 +19,7 @@ from harness.suites.change_table import write_changes
 from harness.suites.earlier import read_results
 from harness.suites.kept import Kept, describe_run
 from harness.suites.settings import SuiteSettings
+from harness.tables import plain
 
 
 class History:
@@ -70,9 +71,9 @@ class History:
         if self._new:
             terminalreporter.write_line(f"harness: {self._new} benchmarks have no earlier result in {self._kept.path}")
         for note in (*self._kept.notes, *self._verdict.undecided):
-            terminalreporter.write_line(f"harness: {note}")
+            terminalreporter.write_line(plain(f"harness: {note}"))
         for line in [line for _, line in self._verdict.broken] + ([self._fault] if self._fault else []):
-            terminalreporter.write_line(f"harness: {line}", red=True)
+            terminalreporter.write_line(plain(f"harness: {line}"), red=True)
 
     def _store(self, results: list[Benchmark]) -> None:
         """Store *results*; what cannot be stored now is tried again with the next, and told at the end."""
@@ -92,7 +93,7 @@ class History:
         now = {one.test: one for one in results if one.stored.study == self._kept.number}
         self._changes = changes(list(now.values()), results)
         self._new = len(now.keys() - {change.result.test for change in self._changes})
-        self._verdict = check_changes(self._changes, self._limits)
+        self._verdict = check_changes(list(now.values()), self._changes, self._limits)
         refused = {change.result.stored.number for change, _ in self._verdict.broken}
         if refused:
             with BenchmarkStore.open(self._kept.path) as store:
