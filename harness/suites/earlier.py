@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from harness.measuring.derive import DERIVED
 from harness.records import Reading
 from harness.store.benchmarks import StoredBenchmark, read_benchmarks
 from harness.store.reading import StoreReader
@@ -93,6 +94,8 @@ def _options(study: Mapping[str, Any]) -> str:
 
 
 def _read_otherwise(before: Reading, now: Reading) -> str | None:
-    if (before.meter, before.source, before.unit) == (now.meter, now.source, now.unit):
-        return None
-    return f"{now.resource} was read by {before.meter} ({before.source}), now by {now.meter} ({now.source})"
+    if (before.meter, before.source, before.unit) != (now.meter, now.source, now.unit):
+        return f"{now.resource} was read by {before.meter} ({before.source}), now by {now.meter} ({now.source})"
+    parts = [reading.note if str(reading.note).startswith(DERIVED) else None for reading in (before, now)]
+    # Such as a peak of CUDA memory, which a benchmark begins to use, beside one of the host's.
+    return None if parts[0] == parts[1] else f"{now.resource} was {parts[0]}, is now {parts[1]}"
