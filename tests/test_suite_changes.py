@@ -10,6 +10,8 @@ import pytest
 from harness.records import Benchmark, Metered, Reading
 from harness.store.benchmarks import StoredBenchmark
 from harness.suites.change import Change, changes
+from harness.suites.change_check import check_changes
+from harness.suites.change_limits import parse_limit
 from harness.suites.earlier import Result
 from harness.suites.per_call import per_call
 
@@ -61,3 +63,19 @@ def test_sums_of_other_parts_are_not_compared(
 ) -> None:
     assert told == last_change(runs_of(before, now), resource).unlike
     assert last_change(runs_of(before, now, now), resource).unlike is None
+
+
+def test_single_rounds_in_a_few_runs_break_no_limit() -> None:
+    results = runs_of([energy(10)], [energy(30)], spread=None)
+    verdict = check_changes(results[-1:], changes(results[-1:], results), [parse_limit("energy:5%")])
+
+    assert not verdict.broken
+    (told,) = verdict.undecided
+    assert told.startswith("undecided: energy of test_a.py::test_a changed by +200 % (may be anything): by chance or")
+
+
+def test_single_rounds_are_held_to_a_limit_by_many_runs() -> None:
+    results = runs_of(*([energy(joules)] for joules in (10, 10.1, 10, 10.1, 30)), spread=None)
+    verdict = check_changes(results[-1:], changes(results[-1:], results), [parse_limit("energy:5%")])
+
+    assert 1 == len(verdict.broken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -73,7 +75,7 @@ def test_equal_runs_have_no_noise() -> None:
 
 def test_rounds_stand_in_by_their_spread() -> None:
     assert pytest.approx(1.96 * (1 + 4) ** 0.5, rel=1e-3) == noise_of_rounds(100, 200, (0.01, 0.01))
-    assert 0 == noise_of_rounds(100, 200, (None, None))
+    assert math.inf == noise_of_rounds(100, 200, (0.01, None))
 
 
 def test_spread_is_the_standard_deviation_whatever_a_few_outliers_do() -> None:

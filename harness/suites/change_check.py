@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 
 from attrs import field, frozen
@@ -61,7 +62,9 @@ def _check(change: Change, limit: ChangeLimit, verdict: GateVerdict) -> None:
 
 
 def _told(change: Change) -> str:
-    return f"{change.now.resource} of {change.result.test} changed by {change_text(change)} ({range_text(change)})"
+    return (
+        f"{change.now.resource} of {change.result.test} changed by {change_text(change)} (may be {range_text(change)})"
+    )
 
 
 def change_text(change: Change) -> str:
@@ -73,7 +76,9 @@ def change_text(change: Change) -> str:
 
 
 def range_text(change: Change) -> str:
-    """Return between what the change lies: "+3.1 to +7.4 %"."""
+    """Return between what the change lies: "+3.1 to +7.4 %"; "anything" where nothing tells."""
+    if not math.isfinite(change.high):
+        return "anything"
     ends = [change.percent(end) for end in (change.low, change.high)]
     if ends[0] is None or ends[1] is None:
         return f"{change.low:+.3g} to {change.high:+.3g} {change.now.unit}"

@@ -54,7 +54,9 @@ def _step(before: float, after: float) -> float:
 def noise_of_rounds(before: float, now: float, spreads: Sequence[float | None]) -> float:
     """Return the same where there are fewer earlier runs, from the *spreads* of the rounds of the two runs.
 
-    How far rounds lie apart within a run is only a hint at how far runs do; a spread that is not known counts as 0.
+    How far rounds lie apart within a run is only a hint at how far runs do. Infinite where a spread is not known.
     """
-    deviations = [(spread or 0.0) * value for spread, value in zip(spreads, (before, now), strict=True)]
+    deviations = [
+        math.inf if spread is None else spread * value for spread, value in zip(spreads, (before, now), strict=True)
+    ]
     return statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * math.hypot(*deviations)
