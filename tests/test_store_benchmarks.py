@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from store_events import STUDY, filled_store
 from harness.errors import HarnessError
 from harness.records import Benchmark, Metered, Missing, Reading
 from harness.store.benchmarks import BenchmarkStore, read_benchmarks
+from harness.store.file_lock import FileLock
 from harness.store.reading import open_reader
 from harness.store.store import Store
 
@@ -62,6 +64,18 @@ def test_what_is_stored_is_what_is_read(path: Path) -> None:
         found = read_benchmarks(reader)[0]
         assert (first, 1, True) == (found.number, found.study, found.accepted)
         assert ["pytest"] == [study["origin"] for study in reader.studies()]
+
+
+def test_patience_lasts_until_another_has_written(path: Path) -> None:
+    add(path, BENCHMARK)
+    held = FileLock.acquire(path.with_name(f"{path.name}.lock"), "it")
+    with pytest.raises(HarnessError, match="is being written by"):
+        BenchmarkStore.open(path, patience=0.05)
+
+    timer = threading.Timer(0.3, held.release)
+    timer.start()
+    BenchmarkStore.open(path, patience=60).close()
+    timer.join()
 
 
 def test_refused_results_stay_and_say_so(path: Path) -> None:

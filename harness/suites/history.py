@@ -9,7 +9,6 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.records import Benchmark
-from harness.store.benchmarks import BenchmarkStore
 from harness.store.reading import open_reader
 from harness.suites.budget_meters import check_known
 from harness.suites.change import Change, changes
@@ -17,7 +16,7 @@ from harness.suites.change_check import GateVerdict, check_changes
 from harness.suites.change_limits import ChangeLimit, parse_limit
 from harness.suites.change_table import write_changes
 from harness.suites.earlier import read_results
-from harness.suites.kept import Kept, describe_run
+from harness.suites.kept import PATIENCE, Kept, describe_run
 from harness.suites.settings import SuiteSettings
 from harness.tables import plain
 
@@ -54,12 +53,13 @@ class History:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Compare, before the terminal's last lines; what broke a limit fails the run, as a failed test does."""
-        self._store([])
+        self._store([], PATIENCE)
         if self._compare:
             try:
                 self._set_beside()
             except HarnessError as error:
                 self._fault = f"nothing was compared: {error}"
+            self._refuse()
         if session.exitstatus == pytest.ExitCode.OK and (self._verdict.broken or self._fault):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -75,10 +75,10 @@ class History:
         for line in [line for _, line in self._verdict.broken] + ([self._fault] if self._fault else []):
             terminalreporter.write_line(plain(f"harness: {line}"), red=True)
 
-    def _store(self, results: list[Benchmark]) -> None:
+    def _store(self, results: list[Benchmark], patience: float = 0.0) -> None:
         """Store *results*; what cannot be stored now is tried again with the next, and told at the end."""
         try:
-            self._kept.add(results)
+            self._kept.add(results, patience)
             self._fault = None
         except HarnessError as error:
             self._fault = f"{len(self._kept.waiting)} results were not stored: {error}"
@@ -94,10 +94,13 @@ class History:
         self._changes = changes(list(now.values()), results)
         self._new = len(now.keys() - {change.result.test for change in self._changes})
         self._verdict = check_changes(list(now.values()), self._changes, self._limits)
-        refused = {change.result.stored.number for change, _ in self._verdict.broken}
-        if refused:
-            with BenchmarkStore.open(self._kept.path) as store:
-                store.refuse(refused)
+
+    def _refuse(self) -> None:
+        """Have later runs not be compared with what broke a limit."""
+        try:
+            self._kept.refuse({change.result.stored.number for change, _ in self._verdict.broken})
+        except HarnessError as error:
+            self._fault = f"later runs will be compared with what broke a limit: {error}"
 
 
 def open_history(settings: SuiteSettings, meters: Sequence[str], project: Path) -> History:

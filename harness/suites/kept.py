@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from attrs import Factory, define, evolve
@@ -15,6 +15,8 @@ from harness.store.benchmarks import BenchmarkStore
 from harness.suites.settings import SuiteSettings
 
 _PACKAGES = ("pytest", "pytest-benchmark")
+# Before the first test and after the last one, how long [s] to wait for another run that keeps a result: that is short.
+PATIENCE = 3.0
 
 
 @define
@@ -32,20 +34,29 @@ class Kept:
 
     def open(self) -> None:
         """Make the store, or check the one that is there. Raises HarnessError where it cannot be used."""
-        with BenchmarkStore.open(self.path) as store:
+        with BenchmarkStore.open(self.path, PATIENCE) as store:
             self.notes = store.notes
 
-    def add(self, results: Sequence[Benchmark]) -> None:
-        """Store *results* and what is waiting; what cannot be stored waits on. Raises HarnessError then."""
+    def add(self, results: Sequence[Benchmark], patience: float = 0.0) -> None:
+        """Store *results* and what is waiting; what cannot be stored within *patience* [s] waits on.
+
+        Raises HarnessError then.
+        """
         self.waiting.extend(results)
         if not self.waiting:
             return
-        with BenchmarkStore.open(self.path) as store:
+        with BenchmarkStore.open(self.path, patience) as store:
             if self.number is None:
                 self.number = store.begin_study(self._record)
             while self.waiting:
                 store.add(self.number, self.waiting[0])
                 del self.waiting[0]
+
+    def refuse(self, numbers: Collection[int]) -> None:
+        """Have later runs not be compared with the results in the rows *numbers*. Raises HarnessError as `add`."""
+        if numbers:
+            with BenchmarkStore.open(self.path, PATIENCE) as store:
+                store.refuse(numbers)
 
 
 def describe_run(settings: SuiteSettings, meters: Sequence[str], project: Path) -> StudyRecord:
