@@ -16,6 +16,7 @@ from harness.store.benchmarks import BenchmarkStore, read_benchmarks
 from harness.store.file_lock import FileLock
 from harness.store.reading import open_reader
 from harness.store.store import Store
+from harness.suites.earlier import read_results
 
 READINGS = (
     Reading("energy_gpu", 6.5, "J", 0.25, "counter", meter="nvml", note="sharp"),
@@ -133,3 +134,19 @@ def test_content_that_cannot_be_is_one_line(path: Path, windows: str) -> None:
 
     with pytest.raises(HarnessError, match="malformed content"):
         stored(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("studies SET machine = '[1]'", r"content \(machine is no JSON object\)"),
+        ("studies SET settings = '7'", r"content \(settings is no JSON object\)"),
+        ("benchmark_readings SET resource = x'00'", r"content \('resource' must be <class 'str'> \(got .{,50}\);"),
+    ],
+)
+def test_content_of_another_kind_is_one_short_line(path: Path, change: str, told: str) -> None:
+    add(path, BENCHMARK)
+    sql(path, f"UPDATE {change}")
+
+    with pytest.raises(HarnessError, match=told), open_reader(path) as reader:
+        read_results(reader)

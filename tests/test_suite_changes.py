@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from harness.records import Benchmark, Metered, Reading
 from harness.store.benchmarks import StoredBenchmark
@@ -63,6 +64,15 @@ def test_sums_of_other_parts_are_not_compared(
 ) -> None:
     assert told == last_change(runs_of(before, now), resource).unlike
     assert last_change(runs_of(before, now, now), resource).unlike is None
+
+
+def test_readings_in_other_units_are_not_compared() -> None:
+    turns = Reading("work", 5.0, "turns", 0.0, "counter", meter="gauge")
+
+    assert (
+        "work was in turns, is now in rounds"
+        == last_change(runs_of([turns], [evolve(turns, unit="rounds")]), "work").unlike
+    )
 
 
 def test_single_rounds_in_a_few_runs_break_no_limit() -> None:

@@ -312,6 +312,17 @@ def test_result_that_cannot_be_stored_is_told_and_fails_the_run(suite: pytest.Py
     done.stdout.fnmatch_lines(["harness: 1 results were not stored: store *h.sqlite* is being written by process *"])
 
 
+def test_store_that_is_damaged_during_the_run_is_told_with_what_was_lost(suite: pytest.Pytester, run: Run) -> None:
+    damage = 'def test_damages():\n    open("h.sqlite", "w").write("junk" * 99)\n\n\n'
+    suite.makepyfile(
+        test_suite=f"{SUITE}\n\n{damage}{SUITE[SUITE.index('def test_uses') :].replace('test_uses', 'test_later')}"
+    )
+    done = run("--harness-compare")
+
+    assert pytest.ExitCode.TESTS_FAILED == done.ret
+    done.stdout.fnmatch_lines(["harness: 1 results were not stored: *not a database*"])
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -74,7 +74,7 @@ def read_benchmarks(reader: StoreReader) -> list[StoredBenchmark]:
             _stored(row, readings.get(row["number"], []), missing.get(row["number"], [])) for row in reader.benchmarks()
         ]
     except (TypeError, ValueError) as error:
-        raise store_error(reader.path, f"malformed content ({error})") from error
+        raise store_error(reader.path, f"malformed content ({error.args[0]})") from error
 
 
 def _by_benchmark(rows: list[Row], make: Callable[..., R]) -> dict[int, list[R]]:

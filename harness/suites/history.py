@@ -37,7 +37,8 @@ class History:
         self._changes: list[Change] = []
         self._verdict = GateVerdict()
         self._new = 0
-        self._fault: str | None = None
+        self._unstored: str | None = None
+        self._faults: list[str] = []
 
     def take(self, benchmark: Benchmark) -> None:
         """Have the result *benchmark* of the test that runs kept once the test has passed."""
@@ -58,9 +59,9 @@ class History:
             try:
                 self._set_beside()
             except HarnessError as error:
-                self._fault = f"nothing was compared: {error}"
+                self._faults.append(f"nothing was compared: {error}")
             self._refuse()
-        if session.exitstatus == pytest.ExitCode.OK and (self._verdict.broken or self._fault):
+        if session.exitstatus == pytest.ExitCode.OK and self._failures():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -72,16 +73,16 @@ class History:
             terminalreporter.write_line(f"harness: {self._new} benchmarks have no earlier result in {self._kept.path}")
         for note in (*self._kept.notes, *self._verdict.undecided):
             terminalreporter.write_line(plain(f"harness: {note}"))
-        for line in [line for _, line in self._verdict.broken] + ([self._fault] if self._fault else []):
+        for line in self._failures():
             terminalreporter.write_line(plain(f"harness: {line}"), red=True)
 
     def _store(self, results: list[Benchmark], patience: float = 0.0) -> None:
         """Store *results*; what cannot be stored now is tried again with the next, and told at the end."""
         try:
             self._kept.add(results, patience)
-            self._fault = None
+            self._unstored = None
         except HarnessError as error:
-            self._fault = f"{len(self._kept.waiting)} results were not stored: {error}"
+            self._unstored = f"{len(self._kept.waiting)} results were not stored: {error}"
 
     def _set_beside(self) -> None:
         """Compare the results of this run with those of earlier ones."""
@@ -100,7 +101,12 @@ class History:
         try:
             self._kept.refuse({change.result.stored.number for change, _ in self._verdict.broken})
         except HarnessError as error:
-            self._fault = f"later runs will be compared with what broke a limit: {error}"
+            self._faults.append(f"later runs will be compared with what broke a limit: {error}")
+
+    def _failures(self) -> list[str]:
+        """A line for each thing that fails the run."""
+        faults = [self._unstored] if self._unstored else []
+        return [line for _, line in self._verdict.broken] + faults + self._faults
 
 
 def open_history(settings: SuiteSettings, meters: Sequence[str], project: Path) -> History:
