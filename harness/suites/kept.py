@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from attrs import Factory, define, evolve
 
-from harness.environment import describe_environment, git_commit, nvidia_cards
+from harness.environment import describe_environment, git_commit, nvidia_cards, package_versions
 from harness.measuring.block import default_plugins
 from harness.records import Benchmark, StudyRecord
 from harness.store.benchmarks import BenchmarkStore
@@ -64,10 +63,9 @@ def describe_run(settings: SuiteSettings, meters: Sequence[str], project: Path) 
     asked = {"meters": list(meters), "options": dict(settings.meter_options)}
     record = describe_environment(asked, default_plugins(), "pytest")
     cards, _ = nvidia_cards()
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return evolve(
         record,
         machine={**record.machine, "nvidia_cards": cards},
-        packages={**record.packages, **versions},
+        packages={**record.packages, **package_versions(_PACKAGES)},
         commit=git_commit(project),
     )
