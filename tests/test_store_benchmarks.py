@@ -80,12 +80,21 @@ def test_patience_lasts_until_another_has_written(path: Path) -> None:
 
 
 def test_refused_results_stay_and_say_so(path: Path) -> None:
-    _, second, _ = add(path, BENCHMARK, BENCHMARK, BENCHMARK)
+    add(path, BENCHMARK)
     with BenchmarkStore.open(path) as store:
-        store.refuse([second])
+        study = store.begin_study(evolve(STUDY, origin="pytest"))
+        for test in ("a", "b", "b", "c"):
+            store.add(study, evolve(BENCHMARK, test=test), accepted=False)
+    assert [True, False, False, False, False] == accepted(path)
 
+    with BenchmarkStore.open(path) as store:
+        store.accept(study, refused=["b"])
+    assert [True, True, False, False, True] == accepted(path)
+
+
+def accepted(path: Path) -> list[bool]:
     with open_reader(path) as reader:
-        assert [True, False, True] == [one.accepted for one in read_benchmarks(reader)]
+        return [one.accepted for one in read_benchmarks(reader)]
 
 
 def test_store_of_before_benchmarks_is_read_as_it_is(path: Path) -> None:

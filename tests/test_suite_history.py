@@ -278,6 +278,16 @@ def test_what_was_finished_outlives_a_kill(suite: pytest.Pytester, run: Run) -> 
     assert ["test_suite.py::test_uses"] == [one.benchmark.test for one in results(suite.path)]
 
 
+def test_growth_in_a_run_that_was_killed_is_not_accepted(suite: pytest.Pytester, once_run: Run) -> None:
+    suite.makepyfile(
+        test_suite=f"{SUITE}\n\ndef test_killed():\n    if os.environ['JOULES'] == '30':\n        os._exit(9)\n"
+    )
+    once_run(*GATE, joules=30)
+    assert [True, False] == [one.accepted for one in results(suite.path)]
+
+    assert pytest.ExitCode.TESTS_FAILED == once_run(*GATE, joules=31).ret
+
+
 HOLDING = f"""{SUITE}
 from pathlib import Path
 from harness.store.store import Store

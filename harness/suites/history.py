@@ -60,7 +60,6 @@ class History:
                 self._set_beside()
             except HarnessError as error:
                 self._faults.append(f"nothing was compared: {error}")
-            self._refuse()
         if session.exitstatus == pytest.ExitCode.OK and self._failures():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -95,13 +94,15 @@ class History:
         self._changes = changes(list(now.values()), results)
         self._new = len(now.keys() - {change.result.test for change in self._changes})
         self._verdict = check_changes(list(now.values()), self._changes, self._limits)
+        if self._limits:
+            self._accept()
 
-    def _refuse(self) -> None:
-        """Have later runs not be compared with what broke a limit."""
+    def _accept(self) -> None:
+        """Have later runs be compared with what broke no limit."""
         try:
-            self._kept.refuse({change.result.stored.number for change, _ in self._verdict.broken})
+            self._kept.accept({change.result.test for change, _ in self._verdict.broken})
         except HarnessError as error:
-            self._faults.append(f"later runs will be compared with what broke a limit: {error}")
+            self._faults.append(f"later runs will not be compared with this one: {error}")
 
     def _failures(self) -> list[str]:
         """A line for each thing that fails the run."""
@@ -117,6 +118,7 @@ def open_history(settings: SuiteSettings, meters: Sequence[str], project: Path) 
     assert settings.store is not None
     limits = [parse_limit(text) for text in settings.compare_fail]
     check_known(limit.resource for limit in limits)
-    kept = Kept(settings.store, describe_run(settings, meters, project))
+    # What was not held to the limits, as the run was killed, must not be what later runs are held to.
+    kept = Kept(settings.store, describe_run(settings, meters, project), accepted=not limits)
     kept.open()
     return History(kept, settings.compare, limits)

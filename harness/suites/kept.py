@@ -22,11 +22,13 @@ PATIENCE = 3.0
 class Kept:
     """A store that each result goes to as soon as there is one, open for no longer: trials of the suite go there too.
 
-    `number` is the row of this run, None until there is a result; `waiting` is what could not be stored yet.
+    Unless they are `accepted` as they come, later runs are compared with them only after `accept`. `number` is the row
+    of this run, None until there is a result; `waiting` is what could not be stored yet.
     """
 
     path: Path
     _record: StudyRecord
+    accepted: bool = True
     number: int | None = None
     waiting: list[Benchmark] = Factory(list)
     notes: Sequence[str] = ()
@@ -48,14 +50,17 @@ class Kept:
             if self.number is None:
                 self.number = store.begin_study(self._record)
             while self.waiting:
-                store.add(self.number, self.waiting[0])
+                store.add(self.number, self.waiting[0], self.accepted)
                 del self.waiting[0]
 
-    def refuse(self, numbers: Collection[int]) -> None:
-        """Have later runs not be compared with the results in the rows *numbers*. Raises HarnessError as `add`."""
-        if numbers:
+    def accept(self, refused: Collection[str]) -> None:
+        """Have later runs be compared with these results, but for those of the tests *refused*.
+
+        Raises HarnessError as `add`.
+        """
+        if self.number is not None:
             with BenchmarkStore.open(self.path, PATIENCE) as store:
-                store.refuse(numbers)
+                store.accept(self.number, refused)
 
 
 def describe_run(settings: SuiteSettings, meters: Sequence[str], project: Path) -> StudyRecord:
