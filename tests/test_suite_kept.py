@@ -74,6 +74,42 @@ def test_failed_test_is_not_what_later_runs_are_compared_with(suite: pytest.Pyte
     assert 1 == len(results(suite.path))
 
 
+IN_FIXTURES = """
+
+@pytest.fixture
+def before(benchmark):
+    benchmark.pedantic(use, rounds=2)
+
+
+@pytest.fixture
+def after(benchmark):
+    yield
+    benchmark.pedantic(use, rounds=3)
+
+
+@pytest.fixture
+def broken():
+    yield
+    raise ValueError
+
+
+def test_before(before): ...
+def test_after(after): ...
+def test_broken(benchmark, broken): benchmark.pedantic(use, rounds=4)
+def test_skipped(benchmark):
+    benchmark.pedantic(use, rounds=5)
+    pytest.skip()
+"""
+
+
+def test_benchmark_in_a_fixture_is_kept_where_the_whole_test_passes(suite: pytest.Pytester, run: Run) -> None:
+    suite.makepyfile(test_suite=f"import pytest\n{SUITE[: SUITE.index('def test_')]}{IN_FIXTURES}")
+    run().assert_outcomes(passed=3, errors=1, skipped=1)
+
+    kept = {one.benchmark.test.partition("::")[2]: one.benchmark.metered.calls for one in results(suite.path)}
+    assert {"test_before": 2, "test_after": 3} == kept
+
+
 def test_what_was_finished_outlives_a_kill(suite: pytest.Pytester, run: Run) -> None:
     suite.makepyfile(test_suite=f"{SUITE}\n\ndef test_killed(benchmark):\n    benchmark(lambda: os._exit(9))\n")
     run()

@@ -33,6 +33,7 @@ class History:
         self._limits = limits
         # Of the test that runs: not stored before it has passed.
         self._pending: list[Benchmark] = []
+        self._passed = False
         self._tests: set[str] = set()
         self._changes: list[Change] = []
         self._verdict = GateVerdict()
@@ -46,11 +47,13 @@ class History:
         self._tests.add(benchmark.test)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Store what the test's call left, when that has passed."""
-        if report.when == "call" and report.passed:
+        """Store what the test and its fixtures left, when all of them have passed."""
+        self._passed = report.passed and (report.when == "setup" or self._passed)
+        if report.when != "teardown":
+            return
+        if self._passed:
             self._store(self._pending)
-        if report.when != "setup":
-            self._pending = []
+        self._pending = []
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Compare, before the terminal's last lines; what broke a limit fails the run, as a failed test does."""
