@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,10 @@ def nvidia_cards() -> tuple[list[str], str | None]:
     return names, None if names else "the NVIDIA driver sees no card"
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of those packages that shape a result, as installed; none is imported."""
+def package_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of those packages *names*, that shape a result, as installed; none is imported."""
     found = {}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

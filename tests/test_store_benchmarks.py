@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from store_events import STUDY, filled_store
 from harness.errors import HarnessError
 from harness.records import Benchmark, Metered, Missing, Reading
 from harness.store.benchmarks import BenchmarkStore, read_benchmarks
+from harness.store.file_lock import FileLock
 from harness.store.reading import open_reader
 from harness.store.store import Store
+from harness.suites.earlier import read_results
 
 READINGS = (
     Reading("energy_gpu", 6.5, "J", 0.25, "counter", meter="nvml", note="sharp"),
@@ -64,13 +67,34 @@ def test_what_is_stored_is_what_is_read(path: Path) -> None:
         assert ["pytest"] == [study["origin"] for study in reader.studies()]
 
 
-def test_refused_results_stay_and_say_so(path: Path) -> None:
-    _, second, _ = add(path, BENCHMARK, BENCHMARK, BENCHMARK)
-    with BenchmarkStore.open(path) as store:
-        store.refuse([second])
+def test_patience_lasts_until_another_has_written(path: Path) -> None:
+    add(path, BENCHMARK)
+    held = FileLock.acquire(path.with_name(f"{path.name}.lock"), "it")
+    with pytest.raises(HarnessError, match="is being written by"):
+        BenchmarkStore.open(path, patience=0.05)
 
+    timer = threading.Timer(0.3, held.release)
+    timer.start()
+    BenchmarkStore.open(path, patience=60).close()
+    timer.join()
+
+
+def test_refused_results_stay_and_say_so(path: Path) -> None:
+    add(path, BENCHMARK)
+    with BenchmarkStore.open(path) as store:
+        study = store.begin_study(evolve(STUDY, origin="pytest"))
+        for test in ("a", "b", "b", "c"):
+            store.add(study, evolve(BENCHMARK, test=test), accepted=False)
+    assert [True, False, False, False, False] == accepted(path)
+
+    with BenchmarkStore.open(path) as store:
+        store.accept(study, refused=["b"])
+    assert [True, True, False, False, True] == accepted(path)
+
+
+def accepted(path: Path) -> list[bool]:
     with open_reader(path) as reader:
-        assert [True, False, True] == [one.accepted for one in read_benchmarks(reader)]
+        return [one.accepted for one in read_benchmarks(reader)]
 
 
 def test_store_of_before_benchmarks_is_read_as_it_is(path: Path) -> None:
@@ -119,3 +143,19 @@ def test_content_that_cannot_be_is_one_line(path: Path, windows: str) -> None:
 
     with pytest.raises(HarnessError, match="malformed content"):
         stored(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("studies SET machine = '[1]'", r"content \(machine is no JSON object\)"),
+        ("studies SET settings = '7'", r"content \(settings is no JSON object\)"),
+        ("benchmark_readings SET resource = x'00'", r"content \('resource' must be <class 'str'> \(got .{,50}\);"),
+    ],
+)
+def test_content_of_another_kind_is_one_short_line(path: Path, change: str, told: str) -> None:
+    add(path, BENCHMARK)
+    sql(path, f"UPDATE {change}")
+
+    with pytest.raises(HarnessError, match=told), open_reader(path) as reader:
+        read_results(reader)

@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from suite_plugins import GAUGE, bring_plugin
+from suite_plugins import GAUGE
+from suite_runs import GATE, STORE, SUITE, Run, bring_suite, results, runner_of
 
 from harness.records import StudyRecord
-from harness.store.benchmarks import BenchmarkStore, StoredBenchmark, read_benchmarks
+from harness.store.benchmarks import BenchmarkStore, read_benchmarks
 from harness.store.reading import open_reader
-
-SUITE = """
-import os, time
-import gauge
-
-gauge.bar = 0.01
-
-
-def use():
-    gauge.total += float(os.environ.get("JOULES", "10"))
-    time.sleep(0.02)
-
-
-def test_uses(benchmark):
-    benchmark.pedantic(use, rounds=5)
-"""
-STORE = ("--harness-store", "h.sqlite", "--harness-meter", "gauge")
-Run = Callable[..., pytest.RunResult]
-GATE = ("--harness-compare", "--harness-compare-fail", "energy:5%")
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    bring_plugin(pytester, monkeypatch, "gauge", GAUGE)
-    pytester.makepyfile(test_suite=SUITE)
-    return pytester
+    return bring_suite(pytester, monkeypatch)
 
 
 @pytest.fixture
 def run(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run_with(*options: str, joules: float = 10) -> pytest.RunResult:
-        monkeypatch.setenv("JOULES", str(joules))
-        return suite.runpytest_subprocess("-p", "no:cacheprovider", *STORE, *options)
-
-    return run_with
+    return runner_of(suite, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +48,6 @@ def once_run(suite: pytest.Pytester, run: Run, store_of_one_run: Path) -> Run:
     return run
 
 
-def results(folder: Path) -> list[StoredBenchmark]:
-    with open_reader(folder / "h.sqlite") as reader:
-        return read_benchmarks(reader)
-
-
 def change_in_store(folder: Path, column: str, old: str, new: str) -> None:
     """Replace text in what the store says of the last run."""
     connection = sqlite3.connect(folder / "h.sqlite")
@@ -90,30 +58,15 @@ def change_in_store(folder: Path, column: str, old: str, new: str) -> None:
     connection.close()
 
 
-def test_results_are_kept_with_commit_machine_and_versions(suite: pytest.Pytester, run: Run) -> None:
-    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
-    for command in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "Begin")):
-        subprocess.run([*git, *command], cwd=suite.path, check=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=suite.path, capture_output=True, text=True, check=True)
-    assert 0 == run().ret
-
-    (one,) = results(suite.path)
-    assert ("test_suite.py::test_uses", 5) == (one.benchmark.test, one.benchmark.metered.calls)
-    assert 50 == next(r.value for r in one.benchmark.metered.readings if r.resource == "energy_gpu")
-    with open_reader(suite.path / "h.sqlite") as reader:
-        (study,) = reader.studies()
-    assert ("pytest", head.stdout.strip()) == (study["origin"], study["commit"])
-    assert {"host", "processor", "nvidia_cards"} <= study["machine"].keys()
-    assert {"pytest", "pytest-benchmark", "pepr-harness"} <= study["packages"].keys()
-    assert ["gauge"] == study["settings"]["meters"]
-
-
 def test_first_run_has_nothing_to_be_compared_with(run: Run) -> None:
     done = run(*GATE)
 
     assert 0 == done.ret
     done.stdout.fnmatch_lines(
-        ["harness: 1 benchmarks have no earlier result in *h.sqlite", "harness: energy:5% was not held: no earlier*"]
+        [
+            "harness: 1 benchmarks have no earlier result in *h.sqlite",
+            "harness: energy:5% was not held: no earlier run has energy of test_uses",
+        ]
     )
 
 
@@ -179,6 +132,19 @@ def test_limits_are_percentages_or_quantities_of_any_resource(once_run: Run, lim
     assert status == once_run("--harness-compare-fail", limit, joules=30).ret
 
 
+def test_limit_that_some_benchmarks_are_not_held_to_is_told(suite: pytest.Pytester, once_run: Run) -> None:
+    suite.makepyfile(test_suite=f"{SUITE}\n\ndef test_new(benchmark):\n    benchmark.pedantic(use, rounds=5)\n")
+    done = once_run(*GATE, "--harness-compare-fail", "memory:5%")
+
+    assert 0 == done.ret
+    done.stdout.fnmatch_lines(
+        [
+            "harness: energy:5% was not held: no earlier run has energy of test_new",
+            "harness: memory:5% was not held: no memory was read of test_uses, test_new",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("column", "old", "new", "told"),
     [
@@ -228,53 +194,14 @@ def test_meter_that_reads_otherwise_than_before_fails_nothing(suite: pytest.Pyte
     )
 
 
-def test_failed_test_is_not_what_later_runs_are_compared_with(suite: pytest.Pytester, run: Run) -> None:
-    suite.makepyfile(test_suite=f"{SUITE}    assert os.environ['JOULES'] != '99'\n")
-    run(joules=10)
-    assert 1 == run(joules=99).ret
+def test_growth_in_a_run_that_was_killed_is_not_accepted(suite: pytest.Pytester, once_run: Run) -> None:
+    suite.makepyfile(
+        test_suite=f"{SUITE}\n\ndef test_killed():\n    if os.environ['JOULES'] == '30':\n        os._exit(9)\n"
+    )
+    once_run(*GATE, joules=30)
+    assert [True, False] == [one.accepted for one in results(suite.path)]
 
-    assert 1 == len(results(suite.path))
-
-
-def test_what_was_finished_outlives_a_kill(suite: pytest.Pytester, run: Run) -> None:
-    suite.makepyfile(test_suite=f"{SUITE}\n\ndef test_killed(benchmark):\n    benchmark(lambda: os._exit(9))\n")
-    run()
-
-    assert ["test_suite.py::test_uses"] == [one.benchmark.test for one in results(suite.path)]
-
-
-HOLDING = f"""{SUITE}
-from pathlib import Path
-from harness.store.store import Store
-
-
-def test_holds():
-    test_holds.store = Store.open(Path("h.sqlite"))
-
-
-def test_uses_while_it_is_held(benchmark):
-    benchmark.pedantic(use, rounds=5)
-
-
-def test_lets_go():
-    if os.environ["JOULES"] == "10":
-        test_holds.store.close()
-"""
-
-
-def test_result_waits_while_another_writes_the_store(suite: pytest.Pytester, run: Run) -> None:
-    suite.makepyfile(test_suite=HOLDING)
-    assert 0 == run().ret
-
-    assert 2 == len(results(suite.path))
-
-
-def test_result_that_cannot_be_stored_is_told_and_fails_the_run(suite: pytest.Pytester, run: Run) -> None:
-    suite.makepyfile(test_suite=HOLDING)
-    done = run(joules=11)
-
-    assert pytest.ExitCode.TESTS_FAILED == done.ret
-    done.stdout.fnmatch_lines(["harness: 1 results were not stored: store *h.sqlite* is being written by process *"])
+    assert pytest.ExitCode.TESTS_FAILED == once_run(*GATE, joules=31).ret
 
 
 @pytest.mark.parametrize(
@@ -294,31 +221,3 @@ def test_wrong_options_are_one_line_before_the_first_test(run: Run, options: lis
     assert pytest.ExitCode.USAGE_ERROR == done.ret
     done.stderr.fnmatch_lines([told])
     done.stdout.no_fnmatch_line("*Traceback*")
-
-
-def test_store_without_a_meter_is_said_to_keep_nothing(suite: pytest.Pytester) -> None:
-    done = suite.runpytest_subprocess("--harness-store", "h.sqlite")
-
-    assert 0 == done.ret
-    done.stdout.fnmatch_lines(["harness: no benchmark was metered: --harness-store keeps what meters read; add *"])
-    assert not (suite.path / "h.sqlite").exists()
-
-
-@pytest.mark.parametrize("options", [["-n", "2", "-W", "ignore"], ["--collect-only"]])
-def test_where_nothing_is_metered_no_store_is_made(suite: pytest.Pytester, run: Run, options: list[str]) -> None:
-    assert 0 == run("--harness-compare", *options).ret
-
-    assert not (suite.path / "h.sqlite").exists()
-
-
-def test_results_are_exported_per_call(suite: pytest.Pytester, once_run: Run) -> None:
-    command = [sys.executable, "-m", "harness", "export", "h.sqlite", "--table", "benchmarks", "--format", "csv"]
-    done = subprocess.run(command, cwd=suite.path, capture_output=True, text=True, check=True)
-
-    rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    energy = next(row for row in rows if row["resource"] == "energy")
-    assert ("test_suite.py::test_uses", "5", "J", "True") == tuple(
-        energy[name] for name in ("test", "calls", "unit", "accepted")
-    )
-    assert 10 == pytest.approx(float(energy["value"]), rel=0.1)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", energy["finished"])

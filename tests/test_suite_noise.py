@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,25 @@ def test_real_change_among_the_earlier_runs_is_no_noise() -> None:
     assert noise_of_runs(changed) < 2 * noise_of_runs(steady)
 
 
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_noise_grows_and_shrinks_with_what_a_benchmark_takes(factor: float) -> None:
+    random = np.random.default_rng(4)
+    values = 1 + 0.02 * random.normal(size=(TRIES, 13))
+    # A real change after the eighth run, with four like it and then the one that is judged.
+    values[:, 8:] *= factor
+
+    noise = np.array([noise_of_runs(row[:-1].tolist()) for row in values])
+    assert 0.01 < np.mean(np.abs(values[:, -1] - values[:, -2]) > noise) < 0.067
+    # No wider than among runs of which none changed.
+    values[:, :8] *= factor
+    assert np.median(noise) < 1.2 * np.median([noise_of_runs(row[:-1].tolist()) for row in values])
+
+
+def test_noise_of_a_benchmark_that_takes_nothing_at_times() -> None:
+    assert noise_of_runs([0.0, 1.0, 0.0, 1.0, 0.0]) > 1
+    assert 0 == noise_of_runs([0.0] * 5)
+
+
 def test_runs_of_long_ago_do_not_count() -> None:
     steady = [100.0, 101.0] * (MOST_RUNS // 2)
 
@@ -54,7 +75,7 @@ def test_equal_runs_have_no_noise() -> None:
 
 def test_rounds_stand_in_by_their_spread() -> None:
     assert pytest.approx(1.96 * (1 + 4) ** 0.5, rel=1e-3) == noise_of_rounds(100, 200, (0.01, 0.01))
-    assert 0 == noise_of_rounds(100, 200, (None, None))
+    assert math.inf == noise_of_rounds(100, 200, (0.01, None))
 
 
 def test_spread_is_the_standard_deviation_whatever_a_few_outliers_do() -> None:

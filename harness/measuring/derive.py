@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", Reading, "Readings")
 
 JOULES_PER_KWH = 3.6e6
+# How the note of a derived reading begins.
+DERIVED = "derived from "
 _NO_ENERGY = Missing("carbon", "no meter of energy was asked for; add one, such as nvml, rapl or cpu-estimate")
 
 
@@ -121,6 +123,6 @@ def _gap(resource: str, cause: Missing) -> Missing:
 def _from_parts(parts: Sequence[R], resource: str, unit: str, value: Any, uncertainty: Any) -> R:
     told: dict[str, Any] = {"resource": resource, "value": value, "unit": unit, "uncertainty": uncertainty}
     told["source"] = max((part.source for part in parts), key=SOURCES.index)
-    told["note"] = "derived from " + " + ".join(part.resource for part in parts)
+    told["note"] = DERIVED + " + ".join(part.resource for part in parts)
     told["meter"] = "+".join(dict.fromkeys(part.meter for part in parts))
     return evolve(parts[0], **told)

@@ -38,15 +38,17 @@ class StoredBenchmark:
 class BenchmarkStore(StoreFile):
     """A store open for benchmarks."""
 
-    def add(self, study: int, benchmark: Benchmark) -> int:
+    def add(self, study: int, benchmark: Benchmark, accepted: bool = True) -> int:
         """Store *benchmark* of *study*, all of it or nothing, and return the number of its row.
+
+        Later results are set beside it where it is *accepted*, now or by `accept`.
 
         Raises HarnessError where the store cannot be written or is not the one that the study lies in.
         """
         metered = benchmark.metered
         try:
             with self._transaction():
-                number = self._insert("benchmarks", _row(study, benchmark))
+                number = self._insert("benchmarks", _row(study, benchmark) | {"accepted": int(accepted)})
                 self._insert_all("benchmark_readings", {"benchmark": number}, _READING, metered.readings)
                 self._insert_all("benchmark_missing", {"benchmark": number}, _MISSING, metered.missing)
         except sqlite3.IntegrityError as error:
@@ -55,11 +57,12 @@ class BenchmarkStore(StoreFile):
             ) from error
         return number
 
-    def refuse(self, numbers: Iterable[int]) -> None:
-        """Have later results not be set beside those in the rows *numbers*."""
+    def accept(self, study: int, refused: Iterable[str]) -> None:
+        """Have later results be set beside those of *study*, but for those of the tests *refused*."""
         with self._transaction():
-            for number in numbers:
-                self._execute("UPDATE benchmarks SET accepted = 0 WHERE id = ?", (number,))
+            self._execute("UPDATE benchmarks SET accepted = 1 WHERE study = ?", (study,))
+            for test in refused:
+                self._execute("UPDATE benchmarks SET accepted = 0 WHERE study = ? AND test = ?", (study, test))
 
 
 def read_benchmarks(reader: StoreReader) -> list[StoredBenchmark]:
@@ -74,7 +77,7 @@ def read_benchmarks(reader: StoreReader) -> list[StoredBenchmark]:
             _stored(row, readings.get(row["number"], []), missing.get(row["number"], [])) for row in reader.benchmarks()
         ]
     except (TypeError, ValueError) as error:
-        raise store_error(reader.path, f"malformed content ({error})") from error
+        raise store_error(reader.path, f"malformed content ({error.args[0]})") from error
 
 
 def _by_benchmark(rows: list[Row], make: Callable[..., R]) -> dict[int, list[R]]:

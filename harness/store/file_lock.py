@@ -15,6 +15,8 @@ from harness.errors import HarnessError
 
 # The holder writes its pid just after it has the lock; so long do others wait to read it.
 _PATIENCE_SECONDS = 1.0
+# Between two tries to get it.
+_PAUSE_SECONDS = 0.02
 
 
 class FileLock:
@@ -25,12 +27,13 @@ class FileLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def acquire(cls, path: Path, thing: str) -> FileLock:
-        """Lock the file *path*, made where there is none, on behalf of *thing*; never waits for its end.
+    def acquire(cls, path: Path, thing: str, patience: float = 0.0) -> FileLock:
+        """Lock the file *path*, made where there is none, on behalf of *thing*; waits *patience* [s] for another's end.
 
-        Raises HarnessError where another process holds it, naming that one's pid, host and start, or where the file
-        cannot be written.
+        Raises HarnessError where another process holds it still, naming that one's pid, host and start, or where the
+        file cannot be written.
         """
+        deadline = time.monotonic() + patience
         while True:
             descriptor = _open(path, thing)
             try:
@@ -41,6 +44,10 @@ class FileLock:
                     continue
                 _sign(descriptor)
             except OSError as error:
+                if isinstance(error, BlockingIOError) and time.monotonic() < deadline:
+                    os.close(descriptor)
+                    time.sleep(_PAUSE_SECONDS)
+                    continue
                 refusal = _refusal(descriptor, thing, error)
                 os.close(descriptor)
                 raise refusal from error

@@ -283,10 +283,18 @@ def _plain(rows: list[Row], json_columns: Collection[str], accepted: bool) -> li
     for row in rows:
         for name in json_columns:
             if row[name] is not None:
-                row[name] = json.loads(row[name])
+                row[name] = _document(name, row[name])
         if accepted:
             row["accepted"] = bool(row["accepted"])
     return rows
+
+
+def _document(name: str, text: str) -> Any:
+    document = json.loads(text)
+    kind = list if name == "windows" else dict
+    if document is not None and not isinstance(document, kind):
+        raise ValueError(f"{name} is no JSON {'array' if kind is list else 'object'}")
+    return document
 
 
 def _flat(row: Row) -> Row:

@@ -103,7 +103,7 @@ CREATE TABLE benchmarks (
     id INTEGER PRIMARY KEY,
     study INTEGER NOT NULL REFERENCES studies, -- one for each run of pytest
     test TEXT NOT NULL,
-    accepted INTEGER NOT NULL DEFAULT 1 CHECK (accepted IN (0, 1)), -- 0: it broke a limit on changes
+    accepted INTEGER NOT NULL DEFAULT 1 CHECK (accepted IN (0, 1)), -- 0: it broke a limit, or was not held
     calls INTEGER NOT NULL CHECK (calls >= 1),
     seconds REAL NOT NULL CHECK (seconds >= 0 AND seconds < 9e999),
     windows TEXT NOT NULL,

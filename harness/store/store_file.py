@@ -42,14 +42,16 @@ class StoreFile:
         self._status = path.stat()
 
     @classmethod
-    def open(cls: type[F], path: Path) -> F:
+    def open(cls: type[F], path: Path, patience: float = 0.0) -> F:
         """Open the store *path*, made where there is none; attempts that a dead runner left are `interrupted` then.
+
+        Waits *patience* [s] for another that is writing it.
 
         Raises HarnessError for a file that another runner is writing, that is no store, damaged, or of a newer
         harness (it is left as it is), and where it cannot be written.
         """
         real = checked_place(path)
-        lock = FileLock.acquire(real.with_name(f"{real.name}.lock"), f"store {str(path)!r}")
+        lock = FileLock.acquire(real.with_name(f"{real.name}.lock"), f"store {str(path)!r}", patience)
         try:
             return cls._open_locked(path, real, lock)
         except BaseException as error:

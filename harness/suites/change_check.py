@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 
 from attrs import field, frozen
 
@@ -10,6 +11,10 @@ from harness.errors import HarnessError
 from harness.quantities import format_quantity
 from harness.suites.change import Change
 from harness.suites.change_limits import ChangeLimit
+from harness.suites.earlier import Result
+
+# So many benchmarks, earlier runs, versions and the like are named, where there are many.
+NAMED = 5
 
 
 @frozen
@@ -20,16 +25,26 @@ class GateVerdict:
     undecided: list[str] = field(factory=list)
 
 
-def check_changes(changes: Sequence[Change], limits: Sequence[ChangeLimit]) -> GateVerdict:
-    """Hold *changes* against *limits*; those since a run unlike that of now break none."""
+def check_changes(now: Sequence[Result], changes: Sequence[Change], limits: Sequence[ChangeLimit]) -> GateVerdict:
+    """Hold the *changes* of the results of *now* against *limits*; those since a run unlike that of now break none."""
     verdict = GateVerdict()
     for limit in limits:
         concerned = [change for change in changes if change.now.resource == limit.resource]
-        if not concerned:
-            verdict.undecided.append(f"{limit.text} was not held: no earlier run of these benchmarks has it")
+        verdict.undecided.extend(_not_held(limit, now, {change.result.test for change in concerned}))
         for change in concerned:
             _check(change, limit, verdict)
     return verdict
+
+
+def _not_held(limit: ChangeLimit, now: Sequence[Result], held: Collection[str]) -> Iterator[str]:
+    """Yield a line for each reason why benchmarks are not held to *limit*."""
+    rest = [result for result in now if result.test not in held]
+    unread = [result.name for result in rest if result.taken.total(limit.resource) is None]
+    new = [result.name for result in rest if result.taken.total(limit.resource) is not None]
+    if unread:
+        yield f"{limit.text} was not held: no {limit.resource} was read of {listed(unread)}"
+    if new:
+        yield f"{limit.text} was not held: no earlier run has {limit.resource} of {listed(new)}"
 
 
 def _check(change: Change, limit: ChangeLimit, verdict: GateVerdict) -> None:
@@ -47,7 +62,9 @@ def _check(change: Change, limit: ChangeLimit, verdict: GateVerdict) -> None:
 
 
 def _told(change: Change) -> str:
-    return f"{change.now.resource} of {change.result.test} changed by {change_text(change)} ({range_text(change)})"
+    return (
+        f"{change.now.resource} of {change.result.test} changed by {change_text(change)} (may be {range_text(change)})"
+    )
 
 
 def change_text(change: Change) -> str:
@@ -59,8 +76,15 @@ def change_text(change: Change) -> str:
 
 
 def range_text(change: Change) -> str:
-    """Return between what the change lies: "+3.1 to +7.4 %"."""
+    """Return between what the change lies: "+3.1 to +7.4 %"; "anything" where nothing tells."""
+    if not math.isfinite(change.high):
+        return "anything"
     ends = [change.percent(end) for end in (change.low, change.high)]
     if ends[0] is None or ends[1] is None:
         return f"{change.low:+.3g} to {change.high:+.3g} {change.now.unit}"
     return f"{ends[0]:+.3g} to {ends[1]:+.3g} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of *names* and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from harness.environment import changed_versions
 from harness.suites.benchmark_table import Writer, short_quantity, shown_resources, write_columns
 from harness.suites.change import Change
-from harness.suites.change_check import change_text, range_text
+from harness.suites.change_check import NAMED, change_text, listed, range_text
 from harness.suites.earlier import Result
 from harness.tables import plain
 
 _HEAD = ("Name", "resource", "before", "now", "change", "may be", "", "runs")
-# So many earlier runs, versions and the like are named, where there are many.
-_NAMED = 5
 
 
 def write_changes(writer: Writer, changes: Sequence[Change]) -> None:
@@ -42,8 +40,8 @@ def _runs(changes: Sequence[Change]) -> list[str]:
     """The runs that stand in the column `before`, the latest first."""
     studies = {change.last.stored.study: change.last.study for change in changes}
     told = [_run(studies[number]) for number in sorted(studies, reverse=True)]
-    more = [f"and {len(told) - _NAMED} earlier ones"] if len(told) > _NAMED else []
-    return ["before: " + "; ".join([*told[:_NAMED], *more])]
+    more = [f"and {len(told) - NAMED} earlier ones"] if len(told) > NAMED else []
+    return ["before: " + "; ".join([*told[:NAMED], *more])]
 
 
 def _run(study: Mapping[str, object]) -> str:
@@ -57,7 +55,7 @@ def _unlike(changes: Sequence[Change]) -> list[str]:
     for change in changes:
         if change.unlike is not None:
             tests.setdefault(change.unlike, {})[change.result.name] = None
-    return [f"warning: not comparable: {reason}: {_listed(list(names))}" for reason, names in tests.items()]
+    return [f"warning: not comparable: {reason}: {listed(list(names))}" for reason, names in tests.items()]
 
 
 def _versions(changes: Sequence[Change]) -> list[str]:
@@ -65,14 +63,10 @@ def _versions(changes: Sequence[Change]) -> list[str]:
     for change in changes:
         if change.unlike is None:
             found |= dict.fromkeys(changed_versions(_versions_of(change.last), _versions_of(change.result)))
-    return [f"warning: other versions than in the last run: {_listed(list(found))}"] if found else []
+    return [f"warning: other versions than in the last run: {listed(list(found))}"] if found else []
 
 
 def _versions_of(result: Result) -> dict[str, str]:
     machine, study = result.study["machine"] or {}, result.study
     own = {name: str(machine[name]) for name in ("system", "python") if name in machine}
     return {**own, **(study["packages"] or {}), **{f"plugin {k}": v for k, v in (study["plugins"] or {}).items()}}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from harness.measuring.derive import DERIVED
 from harness.records import Reading
 from harness.store.benchmarks import StoredBenchmark, read_benchmarks
 from harness.store.reading import StoreReader
@@ -78,7 +79,7 @@ def _unlike(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     machines = [tuple(str((study["machine"] or {}).get(name)) for name in _MACHINE) for study in (before, now)]
     if machines[0] != machines[1]:
         return f"it ran on another machine ({_machine(before)})"
-    if before["settings"].get("options") != now["settings"].get("options"):
+    if _options(before) != _options(now):
         return f"meters had other options ({_options(before)}, now {_options(now)})"
     return None
 
@@ -89,10 +90,15 @@ def _machine(study: Mapping[str, Any]) -> str:
 
 
 def _options(study: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in (study["settings"].get("options") or {}).items()) or "none"
+    options = (study["settings"] or {}).get("options") or {}
+    return ", ".join(f"{name}={value}" for name, value in sorted(options.items())) or "none"
 
 
 def _read_otherwise(before: Reading, now: Reading) -> str | None:
-    if (before.meter, before.source, before.unit) == (now.meter, now.source, now.unit):
-        return None
-    return f"{now.resource} was read by {before.meter} ({before.source}), now by {now.meter} ({now.source})"
+    if before.unit != now.unit:
+        return f"{now.resource} was in {before.unit}, is now in {now.unit}"
+    if (before.meter, before.source) != (now.meter, now.source):
+        return f"{now.resource} was read by {before.meter} ({before.source}), now by {now.meter} ({now.source})"
+    parts = [reading.note if str(reading.note).startswith(DERIVED) else None for reading in (before, now)]
+    # Such as a peak of CUDA memory, which a benchmark begins to use, beside one of the host's.
+    return None if parts[0] == parts[1] else f"{now.resource} was {parts[0]}, is now {parts[1]}"

@@ -9,7 +9,6 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.records import Benchmark
-from harness.store.benchmarks import BenchmarkStore
 from harness.store.reading import open_reader
 from harness.suites.budget_meters import check_known
 from harness.suites.change import Change, changes
@@ -17,8 +16,9 @@ from harness.suites.change_check import GateVerdict, check_changes
 from harness.suites.change_limits import ChangeLimit, parse_limit
 from harness.suites.change_table import write_changes
 from harness.suites.earlier import read_results
-from harness.suites.kept import Kept, describe_run
+from harness.suites.kept import PATIENCE, Kept, describe_run
 from harness.suites.settings import SuiteSettings
+from harness.tables import plain
 
 
 class History:
@@ -33,11 +33,13 @@ class History:
         self._limits = limits
         # Of the test that runs: not stored before it has passed.
         self._pending: list[Benchmark] = []
+        self._passed = False
         self._tests: set[str] = set()
         self._changes: list[Change] = []
         self._verdict = GateVerdict()
         self._new = 0
-        self._fault: str | None = None
+        self._unstored: str | None = None
+        self._faults: list[str] = []
 
     def take(self, benchmark: Benchmark) -> None:
         """Have the result *benchmark* of the test that runs kept once the test has passed."""
@@ -45,21 +47,23 @@ class History:
         self._tests.add(benchmark.test)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Store what the test's call left, when that has passed."""
-        if report.when == "call" and report.passed:
+        """Store what the test and its fixtures left, when all of them have passed."""
+        self._passed = report.passed and (report.when == "setup" or self._passed)
+        if report.when != "teardown":
+            return
+        if self._passed:
             self._store(self._pending)
-        if report.when != "setup":
-            self._pending = []
+        self._pending = []
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Compare, before the terminal's last lines; what broke a limit fails the run, as a failed test does."""
-        self._store([])
+        self._store([], PATIENCE)
         if self._compare:
             try:
                 self._set_beside()
             except HarnessError as error:
-                self._fault = f"nothing was compared: {error}"
-        if session.exitstatus == pytest.ExitCode.OK and (self._verdict.broken or self._fault):
+                self._faults.append(f"nothing was compared: {error}")
+        if session.exitstatus == pytest.ExitCode.OK and self._failures():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -70,17 +74,17 @@ class History:
         if self._new:
             terminalreporter.write_line(f"harness: {self._new} benchmarks have no earlier result in {self._kept.path}")
         for note in (*self._kept.notes, *self._verdict.undecided):
-            terminalreporter.write_line(f"harness: {note}")
-        for line in [line for _, line in self._verdict.broken] + ([self._fault] if self._fault else []):
-            terminalreporter.write_line(f"harness: {line}", red=True)
+            terminalreporter.write_line(plain(f"harness: {note}"))
+        for line in self._failures():
+            terminalreporter.write_line(plain(f"harness: {line}"), red=True)
 
-    def _store(self, results: list[Benchmark]) -> None:
+    def _store(self, results: list[Benchmark], patience: float = 0.0) -> None:
         """Store *results*; what cannot be stored now is tried again with the next, and told at the end."""
         try:
-            self._kept.add(results)
-            self._fault = None
+            self._kept.add(results, patience)
+            self._unstored = None
         except HarnessError as error:
-            self._fault = f"{len(self._kept.waiting)} results were not stored: {error}"
+            self._unstored = f"{len(self._kept.waiting)} results were not stored: {error}"
 
     def _set_beside(self) -> None:
         """Compare the results of this run with those of earlier ones."""
@@ -92,11 +96,21 @@ class History:
         now = {one.test: one for one in results if one.stored.study == self._kept.number}
         self._changes = changes(list(now.values()), results)
         self._new = len(now.keys() - {change.result.test for change in self._changes})
-        self._verdict = check_changes(self._changes, self._limits)
-        refused = {change.result.stored.number for change, _ in self._verdict.broken}
-        if refused:
-            with BenchmarkStore.open(self._kept.path) as store:
-                store.refuse(refused)
+        self._verdict = check_changes(list(now.values()), self._changes, self._limits)
+        if self._limits:
+            self._accept()
+
+    def _accept(self) -> None:
+        """Have later runs be compared with what broke no limit."""
+        try:
+            self._kept.accept({change.result.test for change, _ in self._verdict.broken})
+        except HarnessError as error:
+            self._faults.append(f"later runs will not be compared with this one: {error}")
+
+    def _failures(self) -> list[str]:
+        """A line for each thing that fails the run."""
+        faults = [self._unstored] if self._unstored else []
+        return [line for _, line in self._verdict.broken] + faults + self._faults
 
 
 def open_history(settings: SuiteSettings, meters: Sequence[str], project: Path) -> History:
@@ -107,6 +121,7 @@ def open_history(settings: SuiteSettings, meters: Sequence[str], project: Path) 
     assert settings.store is not None
     limits = [parse_limit(text) for text in settings.compare_fail]
     check_known(limit.resource for limit in limits)
-    kept = Kept(settings.store, describe_run(settings, meters, project))
+    # What was not held to the limits, as the run was killed, must not be what later runs are held to.
+    kept = Kept(settings.store, describe_run(settings, meters, project), accepted=not limits)
     kept.open()
     return History(kept, settings.compare, limits)

@@ -32,22 +32,31 @@ def spread_of(seconds: Sequence[float]) -> float | None:
 def noise_of_runs(values: Sequence[float]) -> float:
     """Return how large a change between two runs may be by chance, by earlier runs' *values* (four or more, in order).
 
-    The half-width of a 95 % interval, in the values' unit. By the median of the absolute steps from run to run, so
-    that a few real changes among the earlier runs do not count; Student's t makes up for how little a few runs tell.
-    In simulations with normal noise, a new step over 1.4826 times the median of n earlier ones has the 97.5 % point
-    of a t of 0.6 (n + 1) degrees of freedom, or a smaller one where n is even.
+    The half-width of a 95 % interval, in the values' unit. By the median of the steps from run to run, so that a few
+    real changes among the earlier runs do not count. Each is taken as a part of the values it lies between: noise
+    grows and shrinks with what a benchmark takes. Student's t makes up for how little a few runs tell: in simulations
+    with normal noise, a new step over 1.4826 times the median of n earlier ones has the 97.5 % point of a t of
+    0.6 (n + 1) degrees of freedom, or a smaller one where n is even.
     """
     from scipy.special import stdtrit
 
-    steps = [abs(after - before) for before, after in pairwise(values[-MOST_RUNS:])]
+    latest = values[-MOST_RUNS:]
+    steps = [_step(before, after) for before, after in pairwise(latest)]
     factor = float(stdtrit(0.6 * (len(steps) + 1), (1 + _CONFIDENCE) / 2))
-    return factor * _MEDIAN_TO_DEVIATION * statistics.median(steps)
+    # The noise of a benchmark that took nothing in its last run is that of when it took something.
+    return factor * _MEDIAN_TO_DEVIATION * statistics.median(steps) * (latest[-1] or max(latest))
+
+
+def _step(before: float, after: float) -> float:
+    return abs(after - before) / (before / 2 + after / 2) if before or after else 0.0
 
 
 def noise_of_rounds(before: float, now: float, spreads: Sequence[float | None]) -> float:
     """Return the same where there are fewer earlier runs, from the *spreads* of the rounds of the two runs.
 
-    How far rounds lie apart within a run is only a hint at how far runs do; a spread that is not known counts as 0.
+    How far rounds lie apart within a run is only a hint at how far runs do. Infinite where a spread is not known.
     """
-    deviations = [(spread or 0.0) * value for spread, value in zip(spreads, (before, now), strict=True)]
+    deviations = [
+        math.inf if spread is None else spread * value for spread, value in zip(spreads, (before, now), strict=True)
+    ]
     return statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * math.hypot(*deviations)

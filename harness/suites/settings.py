@@ -34,12 +34,24 @@ def read_settings(config: pytest.Config) -> SuiteSettings:
     meters = tuple(_asked(config, "harness_meter") or ())
     compare_fail = tuple(_asked(config, "harness_compare_fail") or ())
     compare = bool(_asked(config, "harness_compare") or compare_fail)
-    store = _asked(config, "harness_store") or (DEFAULT_STORE if compare else None)
     if compare and not meters:
         raise pytest.UsageError("--harness-compare sets readings side by side; add --harness-meter NAME to take some")
-    path = None if store is None else config.invocation_params.dir / store
     options = dict(_option(text) for text in _asked(config, "harness_option") or ())
-    return SuiteSettings(meters, options, path, compare, compare_fail)
+    return SuiteSettings(meters, options, _store(config, compare), compare, compare_fail)
+
+
+def _store(config: pytest.Config, compare: bool) -> Path | None:
+    """Return the path of the store; only an option's begins in the folder that pytest was started in.
+
+    Started in a sub-folder, a suite finds the store of its ini line, or the one that nobody named, again.
+    """
+    option: str | None = config.getoption("harness_store")
+    line: str = config.getini("harness_store")
+    if option:
+        return config.invocation_params.dir / option
+    if option is None and line:
+        return (config.inipath.parent if config.inipath else config.rootpath) / line
+    return config.rootpath / DEFAULT_STORE if compare else None
 
 
 def _option(text: str) -> tuple[str, str | float]:
