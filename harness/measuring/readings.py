@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from attrs import Attribute, field, frozen, validators
 
-from harness.pepr import Floats
 from harness.records import SOURCES, Source
+
+Floats = npt.NDArray[np.float64]
 
 
 def _are_finite_and_not_negative(record: object, attribute: Attribute[Floats], values: Floats) -> None:
