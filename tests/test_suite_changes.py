@@ -13,6 +13,7 @@ from harness.store.benchmarks import StoredBenchmark
 from harness.suites.change import Change, changes
 from harness.suites.change_check import check_changes
 from harness.suites.change_limits import parse_limit
+from harness.suites.change_table import write_changes
 from harness.suites.earlier import Result
 from harness.suites.per_call import per_call
 
@@ -89,3 +90,30 @@ def test_single_rounds_are_held_to_a_limit_by_many_runs() -> None:
     verdict = check_changes(results[-1:], changes(results[-1:], results), [parse_limit("energy:5%")])
 
     assert 1 == len(verdict.broken)
+
+
+class Lines:
+    """Keeps what is written to a terminal."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self.written.append(line)
+
+
+def test_tests_of_one_name_in_two_files_are_told_apart() -> None:
+    study = {**STUDY, "created": "2026-01-01", "commit": None, "packages": {}, "plugins": {}}
+    results = [evolve(result, study=study) for result in runs_of([energy(10)], [energy(12)])]
+    others = [
+        evolve(one, stored=evolve(one.stored, benchmark=evolve(one.stored.benchmark, test="test_b.py::test_a")))
+        for one in results
+    ]
+    one, both = Lines(), Lines()
+    write_changes(one, changes(results[-1:], results))
+    write_changes(both, changes([results[-1], others[-1]], [*results, *others]))
+
+    assert ["test_a"] == [line.split()[0] for line in one.written if " energy " in line]
+    assert ["test_a.py::test_a", "test_b.py::test_a"] == [
+        line.split()[0] for line in both.written if " energy " in line
+    ]

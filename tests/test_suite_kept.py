@@ -170,7 +170,7 @@ def test_store_without_a_meter_is_said_to_keep_nothing(suite: pytest.Pytester) -
     assert not (suite.path / "h.sqlite").exists()
 
 
-@pytest.mark.parametrize("options", [["-n", "2", "-W", "ignore"], ["--collect-only"]])
+@pytest.mark.parametrize("options", [["-n", "2", "-W", "ignore"], ["--collect-only"], ["--fixtures"]])
 def test_where_nothing_is_metered_no_store_is_made(suite: pytest.Pytester, run: Run, options: list[str]) -> None:
     assert 0 == run("--harness-compare", *options).ret
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.environment import changed_versions
@@ -18,16 +19,25 @@ def write_changes(writer: Writer, changes: Sequence[Change]) -> None:
     """Write a line for each of *changes* and, below, what was not the same in the runs they are set beside."""
     columns = shown_resources([one.now for one in changes])
     shown = [change for change in changes if change.now.resource in columns]
-    lines = [_line(change) for change in sorted(shown, key=lambda one: columns.index(one.now.resource))]
+    names = _names(changes)
+    ordered = sorted(shown, key=lambda one: columns.index(one.now.resource))
+    lines = [[plain(names[change.result.test]), *_cells(change)] for change in ordered]
     write_columns(writer, "harness: beside the last run on this machine", [list(_HEAD), *lines])
     for line in (*_runs(changes), *_unlike(changes), *_versions(changes)):
         writer.write_line(plain(line))
 
 
-def _line(change: Change) -> list[str]:
+def _names(changes: Sequence[Change]) -> dict[str, str]:
+    """The names of tests by their node ids; where files have tests of one name, the ids."""
+    names = {change.result.test: change.result.name for change in changes}
+    counted = Counter(names.values())
+    return {test: name if counted[name] == 1 else test for test, name in names.items()}
+
+
+def _cells(change: Change) -> list[str]:
     quantities = [short_quantity(reading.value, reading.unit) for reading in (change.before, change.now)]
     told = [change_text(change), range_text(change), _verdict(change), str(change.runs)]
-    return [plain(change.result.name), change.now.resource, *quantities, *told]
+    return [change.now.resource, *quantities, *told]
 
 
 def _verdict(change: Change) -> str:

@@ -20,6 +20,8 @@ from harness.suites.settings import SuiteSettings
 if TYPE_CHECKING:
     from harness.suites.history import History
 
+# Options with which pytest runs no test.
+_SHOWING = ("collectonly", "showfixtures", "show_fixtures_per_test")
 UNDER_XDIST = "pytest-benchmark switches itself off under pytest-xdist; run with -n 0"
 
 
@@ -37,7 +39,8 @@ class Suite:
 
     def pytest_sessionstart(self) -> None:
         """Open the meters and the store, so that one that does not work is told before the first test."""
-        if self._settings.meters and not self._config.option.collectonly:
+        only_shown = any(self._config.getoption(name, False) for name in _SHOWING)
+        if self._settings.meters and not only_shown:
             try:
                 self._open()
             except HarnessError as error:
@@ -95,6 +98,7 @@ class Suite:
 
 def hindrance(fixture: Any) -> str | None:
     """Return why *fixture* cannot be metered, None where it can."""
+    # What pytest-benchmark goes by itself, also in suites within the tests of a worker.
     if "PYTEST_XDIST_WORKER" in os.environ:
         return UNDER_XDIST
     if getattr(fixture, "disabled", False):
