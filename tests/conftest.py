@@ -23,11 +23,14 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take HARNESS_* away, load no plugin that happens to be installed, and keep the hub's client off the network."""
+    """Take HARNESS_* away, load no plugin that happens to be installed, and keep the hub's client off the network.
+
+    And have no suite within a test take itself for a part of the run of this one.
+    """
     import os
     import sys
 
-    for name in [name for name in os.environ if name.startswith("HARNESS_")]:
+    for name in [name for name in os.environ if name.startswith(("HARNESS_", "PYTEST_XDIST_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HARNESS_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

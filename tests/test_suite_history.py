@@ -36,7 +36,8 @@ def store_of_one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first")
     (folder / "test_suite.py").write_text(SUITE)
     (folder / "gauge.py").write_text(GAUGE)
-    environ = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}", "HARNESS_PLUGINS": "gauge"}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("HARNESS_", "PYTEST_"))}
+    environ |= {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}", "HARNESS_PLUGINS": "gauge"}
     subprocess.run([sys.executable, "-m", "pytest", *STORE], cwd=folder, env=environ, check=True)
     return folder / "h.sqlite"
 
