@@ -23,9 +23,8 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# On two cores, each file of tests on one of them.
 tests: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 # What this project is measured against, beside the last time on this machine.
 bench: .venv/ready
