@@ -22,6 +22,8 @@ _OPTIONS: dict[str, tuple[Literal["args", "bool", "string"], str]] = {
     "harness_compare_fail": ("args", "Fail where one got worse by more than this, such as 'energy:5%'."),
 }
 
+_METAVARS = {"harness_option": "NAME=VALUE", "harness_store": "FILE", "harness_compare_fail": "RESOURCE:LIMIT"}
+
 # The name of a report's property that the last lines show.
 NOTE = "harness"
 _MARKER = 'harness(max={"memory": "1GiB"}, repeat=5): fail the test where it takes more than this, metered over 5 runs'
@@ -33,12 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, (kind, told) in _OPTIONS.items():
         option = f"--{name.replace('_', '-')}"
         parser.addini(name, told, type=kind)
+        # What argparse, unlike pytest's own list of ini lines, takes for a place to fill in.
+        told, metavar = told.replace("%", "%%"), _METAVARS.get(name, "NAME")
         if kind == "bool":
             group.addoption(option, action="store_true", default=None, help=told)
         elif kind == "args":
-            group.addoption(option, action="append", default=None, metavar="NAME", help=f"{told} Repeatable.")
+            group.addoption(option, action="append", default=None, metavar=metavar, help=f"{told} Repeatable.")
         else:
-            group.addoption(option, default=None, metavar="FILE", help=told)
+            group.addoption(option, default=None, metavar=metavar, help=told)
 
 
 def pytest_configure(config: pytest.Config) -> None:

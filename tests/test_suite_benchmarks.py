@@ -235,6 +235,16 @@ def test_wrong_options_are_one_line_before_the_first_test(
     done.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_help_of_pytest_tells_of_every_option_and_ini_line(suite: pytest.Pytester) -> None:
+    done = suite.runpytest_subprocess("--help")
+
+    assert 0 == done.ret
+    names = ("meter", "option", "store", "compare", "compare-fail")
+    done.stdout.fnmatch_lines([f"  --harness-{name}*" for name in names])
+    done.stdout.fnmatch_lines([f"  harness_{name.replace('-', '_')} (*" for name in names])
+    assert 2 == done.stdout.str().count("'energy:5%'")
+
+
 def test_ini_lines_of_the_same_names_do_as_the_options(suite: pytest.Pytester) -> None:
     suite.makeini("[pytest]\nharness_meter = time memory\n")
     done = suite.runpytest_subprocess(*QUICK, "-k", "fast")

@@ -98,7 +98,7 @@ def test_after(after): ...
 def test_broken(benchmark, broken): benchmark.pedantic(use, rounds=4)
 def test_skipped(benchmark):
     benchmark.pedantic(use, rounds=5)
-    pytest.skip()
+    pytest.skip("as a test does that finds nothing to do")
 """
 
 

@@ -18,8 +18,8 @@ _PREFIXES = ((1e-9, "n"), (1e-6, "u"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6,
 _SMALL = ("J", "g", "s")
 # Stand behind a column of their own: `memory` and `carbon`.
 _BEHIND = ("memory_host", "memory_cuda", "memory_cuda_reserved", "carbon_intensity")
-# So many benchmarks are named where many miss something for one reason.
-_NAMED = 3
+# So many benchmarks, earlier runs, versions and the like are named, where there are many.
+NAMED = 5
 
 
 class Writer(Protocol):
@@ -114,5 +114,9 @@ def _missing(rows: Sequence[BenchmarkRow]) -> Iterable[str]:
             if gap.resource not in stood_in:
                 found.setdefault((gap.resource, gap.reason), []).append(row.name)
     for (resource, reason), names in found.items():
-        listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        yield plain(f"no {resource} of {listed}: {reason}")
+        yield plain(f"no {resource} of {listed(names)}: {reason}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of *names* and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

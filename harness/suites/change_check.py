@@ -9,12 +9,10 @@ from attrs import field, frozen
 
 from harness.errors import HarnessError
 from harness.quantities import format_quantity
+from harness.suites.benchmark_table import listed
 from harness.suites.change import Change
 from harness.suites.change_limits import ChangeLimit
 from harness.suites.earlier import Result
-
-# So many benchmarks, earlier runs, versions and the like are named, where there are many.
-NAMED = 5
 
 
 @frozen
@@ -83,8 +81,3 @@ def range_text(change: Change) -> str:
     if ends[0] is None or ends[1] is None:
         return f"{change.low:+.3g} to {change.high:+.3g} {change.now.unit}"
     return f"{ends[0]:+.3g} to {ends[1]:+.3g} %"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first of *names* and how many more there are."""
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.environment import changed_versions
-from harness.suites.benchmark_table import Writer, short_quantity, shown_resources, write_columns
+from harness.suites.benchmark_table import NAMED, Writer, listed, short_quantity, shown_resources, write_columns
 from harness.suites.change import Change
-from harness.suites.change_check import NAMED, change_text, listed, range_text
+from harness.suites.change_check import change_text, range_text
 from harness.suites.earlier import Result
 from harness.tables import plain
 

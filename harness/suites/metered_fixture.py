@@ -6,6 +6,7 @@ as it was: edges lie between rounds.
 
 from __future__ import annotations
 
+import abc
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -63,7 +64,7 @@ class _Last:
         return self.function(*args, **kwargs)
 
 
-class _Rounds:
+class _Rounds(abc.ABC):
     """The rounds of one benchmark. As a context it replaces two of the fixture's methods."""
 
     def __init__(self, fixture: Any, meters: SuiteMeters, done: Done) -> None:
@@ -83,11 +84,13 @@ class _Rounds:
             self._window.end(0, 0.0)
             self._window = None
 
+    @abc.abstractmethod
     def _make_runner(self, function: Any, args: Any, kwargs: Any) -> Any:
-        raise NotImplementedError
+        """Stand in for the fixture's method of this name."""
 
+    @abc.abstractmethod
     def _make_stats(self, iterations: int) -> Any:
-        raise NotImplementedError
+        """Stand in for the fixture's method of this name."""
 
     def _begin(self) -> None:
         self._window = self._meters.begin()
