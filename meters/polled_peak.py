@@ -21,12 +21,16 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @frozen
 class _Shared:
-    """How many bytes were counted more than once, in how many, and after how many faults; good until then."""
+    """How many bytes were counted more than once, in how many, and after how many faults; good until then.
+
+    `lost`: how many more that may be, of which processes let go while they were counted.
+    """
 
     size: int = 0
     total: int = 0
     faults: int = 0
     until: float = 0.0
+    lost: int = 0
 
 
 class PolledPeak:
@@ -56,7 +60,7 @@ class PolledPeak:
             before, self._shared = self._shared, self._count_shared(now, faults)
             total = sum(memory.now for memory in now.values())
             most = sum(memory.peak for memory in now.values()) + sum(gone) - self._shared_at_least(before, now, faults)
-            self._low = max([self._low, total - self._shared.size, *grown])
+            self._low = max([self._low, total - self._shared.size - self._shared.lost, *grown])
             self._high = max(self._high, self._low, most)
             self._last = now
 
@@ -82,8 +86,17 @@ class PolledPeak:
         if now.keys() == self._last.keys() and total <= self._shared.total * _GROWN and not late:
             return self._shared
         once = sum(min(memory.now, self._tree.proportional(pid, memory.now)) for pid, memory in now.items())
+        lost = self._let_go(now)
         took = time.perf_counter() - begun
-        return _Shared(total - once, total, faults, begun + took + took / SHARE)
+        return _Shared(total - once, total, faults, begun + took + took / SHARE, lost)
+
+    def _let_go(self, before: Mapping[int, Resident]) -> int:
+        """Return how many bytes processes have let go since *before*, all of those that have ended.
+
+        What one shared may have been counted as its own, and as another's too, which had it alone by then.
+        """
+        after = {pid: self._tree.resident(pid) for pid in before}
+        return sum(max(0, before[pid].now - (memory.now if memory else 0)) for pid, memory in after.items())
 
     def _shared_at_least(self, before: _Shared, now: Mapping[int, Resident], faults: int) -> int:
         """Return what processes have had in common at all times since the last look; *faults* until now."""

@@ -191,6 +191,33 @@ def test_shared_pages_count_once(proc: FakeProc) -> None:
     assert (120 * 1024, 120 * 1024) == PolledPeak(ProcessTree(10, proc.root)).take()
 
 
+class EndsWhileCounted(ProcessTree):
+    """A tree whose process 11 ends, and leaves 10 alone with what they shared, as soon as its pages were counted."""
+
+    def __init__(self, root: int, proc: FakeProc) -> None:
+        super().__init__(root, proc.root)
+        self._fake = proc
+
+    def proportional(self, pid: int, otherwise: int) -> int:
+        size = super().proportional(pid, otherwise)
+        if pid == 11:
+            self._fake.drop(11)
+            self._fake.put(10, 1, 100, 100)
+        return size
+
+    def pids(self) -> list[int]:
+        return sorted(super().pids(), reverse=True)
+
+
+def test_pages_of_a_process_that_ends_while_they_are_counted_count_once(proc: FakeProc) -> None:
+    proc.put(10, 1, 100, 100, pss=50)
+    proc.put(11, 10, 150, 150, pss=100)
+
+    low, high = PolledPeak(EndsWhileCounted(10, proc)).take()
+
+    assert low <= 150 * 1024 <= high  # 100 and 100 would be 200
+
+
 PAGES = 5 * os.sysconf("SC_PAGE_SIZE") // 1024  # kB of five
 
 
