@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.no_collection import no_collection
 from harness.cli.options import output_options
 from harness.cli.score_options import parse_pairs, parse_range
 
@@ -36,6 +37,7 @@ Examples:
 )
 @output_options
 @click.pass_context
+@no_collection()
 def command(ctx: click.Context, /, source: Path, format: str, output: Path | None, **options: Any) -> None:
     """Find what cannot be right in SOURCE: a store, a CSV or a Parquet file.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.no_collection import no_collection
 from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
 from harness.cli.score_options import score_request, source_options
 from harness.errors import HarnessError
@@ -48,6 +49,7 @@ Examples:
 @plugin_options
 @output_options
 @click.pass_context
+@no_collection()
 def command(
     ctx: click.Context, /, source: Path, other: Path | None, format: str, output: Path | None, **options: Any
 ) -> None:

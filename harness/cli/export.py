@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.cli.no_collection import no_collection
 from harness.errors import HarnessError
 from harness.tables import FORMATS
 
@@ -30,6 +31,7 @@ _COLUMNS = {
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file instead of stdout."
 )
 @click.option("--format", type=click.Choice(FORMATS), help="[default: by the file's ending; table on stdout]")
+@no_collection()
 def command(source: Path, table: str, accepted: bool, output: Path | None, format: str | None) -> None:
     """Write a table of the store SOURCE to a file. Works during a run too.
 

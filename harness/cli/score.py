@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import evolve
 
+from harness.cli.no_collection import no_collection
 from harness.cli.options import loaded, output_options, plugin_choice, plugin_options
 from harness.cli.score_options import chosen_reducer, score_option, score_request, source_options
 from harness.errors import HarnessError
@@ -51,6 +52,7 @@ Examples:
 @score_option
 @plugin_options
 @output_options
+@no_collection()
 def command(
     source: Path, pareto: bool, curve: str | None, stability: bool, format: str, output: Path | None, **options: Any
 ) -> None:

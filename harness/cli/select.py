@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.no_collection import no_collection
 from harness.cli.options import output_options
 from harness.cli.score_options import parse_pairs, score_request, source_options
 
@@ -23,6 +24,7 @@ Examples:
 )
 @output_options
 @click.pass_context
+@no_collection()
 def command(
     ctx: click.Context, /, source: Path, budget: tuple[str, ...], format: str, output: Path | None, **options: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,10 +51,11 @@ def changes_of(frame: pandas.DataFrame, values: TwinValues, percent: bool) -> Ch
     below, above = (_joined(mean, *ends) for ends in zip(by_seeds, by_readings, strict=True))
     a, b = lines.mean(values.a.value), lines.mean(values.b.value)
     barred = np.isfinite(by_readings[0]) | np.isfinite(by_readings[1])
-    told = [_told(int(seeds), bool(bar)) for seeds, bar in zip(lines.seeds, barred, strict=True)]
+    told = [_told(seeds, bar) for seeds, bar in zip(lines.seeds.tolist(), barred.tolist(), strict=True)]
     return Changes(lines, a, b, mean, mean - below, mean + above, told)
 
 
+@functools.cache
 def _told(seeds: int, barred: bool) -> str | None:
     return " and ".join(filter(None, (interval_method(seeds), READINGS if barred else None))) or None
 

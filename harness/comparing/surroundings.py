@@ -40,7 +40,8 @@ def _surroundings(table: Table) -> dict[str, set[str]]:
         _add(found, {name: (study["machine"] or {}).get(name) for name in _MACHINE})
         _add(found, {f"version of {name}": version for name, version in (study["packages"] or {}).items()})
         _add(found, {f"version of plugin {name}": version for name, version in (study["plugins"] or {}).items()})
-    for facts in table.frame[carried("facts")]:
+    # Trials with the same facts share them.
+    for facts in {id(facts): facts for facts in table.frame[carried("facts")]}.values():
         _add(found, {name.replace("_", " "): (facts or {}).get(name) for name in _FACTS})
     for method in set(table.frame[carried("start_method")]):
         _add(found, {"start method": method})

@@ -207,11 +207,12 @@ def _why(found: set[str] | None, last: tuple[str, str | None] | None, resources:
 
 
 def _plain(rows: list[Row], json_columns: Collection[str], accepted: bool) -> list[Row]:
-    """JSON to dictionaries, 0 and 1 to False and True."""
+    """JSON to dictionaries, which rows with the same text share, and 0 and 1 to False and True."""
+    read = functools.cache(_document)
     for row in rows:
         for name in json_columns:
             if row[name] is not None:
-                row[name] = _document(name, row[name])
+                row[name] = read(name, row[name])
         if accepted:
             row["accepted"] = bool(row["accepted"])
     return rows
