@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from fresh_environment import FreshEnvironment
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# Two tests at once, each with a thread for each core, take longer than with one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # First examples import numpy and pandas, and machines are busy: how long one takes says nothing.
 settings.register_profile("harness", deadline=None)
@@ -27,7 +31,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
     And have no suite within a test take itself for a part of the run of this one.
     """
-    import os
     import sys
 
     for name in [name for name in os.environ if name.startswith(("HARNESS_", "PYTEST_XDIST_"))]:

@@ -170,7 +170,7 @@ SENSORS = {
 @pytest.mark.parametrize("load", LOADS, ids=["fake", "training", "broken"])
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("step", [0.02, 0.1])
-@pytest.mark.parametrize("jitter", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("jitter", [0.0, 0.4])
 @pytest.mark.parametrize("sharp", [True, False], ids=["sharp", "unsharp"])
 def test_truth_is_inside_the_bar_of_99_in_100_windows(
     load: Callable[[float], float], sensor: str, step: float, jitter: float, sharp: bool

@@ -47,6 +47,9 @@ def test_all_take_the_papers_256_pixels() -> None:
 
 def test_the_smallest_size_of_the_table_works() -> None:
     smallest = {name: spec.image_sizes.nearest(1) for name, spec in SPECS.items()}
+    # From this size on, test_timm_training.py trains on the smallest.
+    smallest = {name: size for name, size in smallest.items() if size < pepr131.LEAST}
+    assert 80 < len(smallest)
 
     assert [] == [f"{name} {size}" for name, size in smallest.items() if not pepr131.passes(name, size)]
 

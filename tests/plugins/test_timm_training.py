@@ -7,16 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-# The smallest images that MedMNIST publishes: those below say nothing of training.
-LEAST = 28
-
 
 def train_a_step(name: str, channels: int) -> tuple[torch.Tensor, list[str]]:
     """Train on two images of the smallest size from 28 pixels on; return the loss and what was not trained."""
     torch.manual_seed(0)
     sizes = pepr131.MODELS[name].image_sizes
     assert sizes is not None
-    size = min(other for other in range(LEAST, 257) if sizes.take(other))
+    size = min(other for other in range(pepr131.LEAST, 257) if sizes.take(other))
     model = pepr131.built(name, size, channels=channels)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4, fused=True)
     loss = functional.cross_entropy(model(torch.rand(2, channels, size, size)), torch.tensor([1, 4]))
