@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.comparing.runs import BROKEN, KEPT, MISSING, UNDECIDED, RunComparison
+from harness.comparing.judged import BROKEN, KEPT, MISSING, UNDECIDED, Judged
+from harness.comparing.runs import RunComparison
+from harness.pepr import Codes
 from harness.quantities import format_quantity
 from harness.tables import print_table, render_json, write_table, write_text
 
 _NAMED = 5
 # More rows nobody reads, and 10,000 take seconds to be laid out.
 _MOST = 500
+# Rows without a verdict are there only where there are no thresholds; those that keep them are not shown.
+_SHOWN_FIRST = (None, BROKEN, UNDECIDED, MISSING)
 
 
 def write_runs(comparison: RunComparison, format: str, output: Path | None) -> None:
@@ -26,41 +30,50 @@ def write_runs(comparison: RunComparison, format: str, output: Path | None) -> N
     if format != "table" or output is not None:
         return write_table(comparison.rows, list(comparison.rows[0]), format, output)
 
-    rows = [row for row in comparison.rows if row["verdict"] != KEPT]
-    rows.sort(key=lambda row: (None, BROKEN, UNDECIDED, MISSING).index(row["verdict"]))
+    found = [(one, one.having(verdict)) for verdict in _SHOWN_FIRST for one in comparison.judged]
     print(f"A: {comparison.names[0]}; B: {comparison.names[1]}")
-    if rows:
-        print_table([_shown(row) for row in rows[:_MOST]], _columns(rows))
-    if len(rows) > _MOST:
-        print(f"... and {len(rows) - _MOST:,} rows more; --format csv has all")
-    for threshold in comparison.thresholds:
-        counts = [(comparison.count(threshold, verdict), verdict) for verdict in (KEPT, BROKEN, UNDECIDED, MISSING)]
-        print(f"{threshold}: {', '.join(f'{count} {verdict}' for count, verdict in counts if count)}")
+    if rows := _first(found, _MOST):
+        print_table([_shown(row) for row in rows], _columns(rows))
+    if (more := sum(len(chosen) for _, chosen in found) - len(rows)) > 0:
+        print(f"... and {more:,} rows more; --format csv has all")
+    for one in comparison.judged if comparison.thresholds else ():
+        counts = [(len(one.having(verdict)), verdict) for verdict in (KEPT, BROKEN, UNDECIDED, MISSING)]
+        print(f"{one.threshold}: {', '.join(f'{count} {verdict}' for count, verdict in counts if count)}")
     return None
 
 
 def broken_lines(comparison: RunComparison) -> list[str]:
     """Return one line for each threshold that is broken: by which rows, and by how much."""
-    lines = []
-    for threshold in comparison.broken:
-        rows = [row for row in comparison.rows if row["threshold"] == threshold and row["verdict"] == BROKEN]
-        told = [f"{row['model']} ({_change(row)})" for row in rows[:_NAMED]]
-        told += [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
-        lines.append(f"{threshold} is broken by {', '.join(told)}")
-    return lines
+    found = [(one, one.having(BROKEN)) for one in comparison.judged]
+    return [
+        f"{one.threshold} is broken by {_named(one, rows, lambda row: str(_change(row)))}"
+        for one, rows in found
+        if len(rows)
+    ]
 
 
 def unsure_lines(comparison: RunComparison) -> list[str]:
     """Return one line for each threshold and verdict that lets a row pass without its keeping the threshold."""
-    lines = []
-    for threshold in comparison.thresholds:
-        judged = [row for row in comparison.rows if row["threshold"] == threshold]
-        for verdict in (UNDECIDED, MISSING):
-            rows = [row for row in judged if row["verdict"] == verdict]
-            told = [f"{row['model']} ({row['reason'] or _change(row)})" for row in rows[:_NAMED]]
-            told += [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
-            lines += [f"{threshold} is {verdict} of {', '.join(told)}"] if told else []
-    return lines
+    found = [(one, verdict, one.having(verdict)) for one in comparison.judged for verdict in (UNDECIDED, MISSING)]
+    return [
+        f"{one.threshold} is {verdict} of {_named(one, rows, lambda row: str(row['reason'] or _change(row)))}"
+        for one, verdict, rows in found
+        if len(rows)
+    ]
+
+
+def _first(found: Iterable[tuple[Judged, Codes]], most: int) -> list[dict[str, Any]]:
+    """The first *most* rows of those *found*."""
+    rows: list[dict[str, Any]] = []
+    for one, chosen in found:
+        rows += one.rows(chosen[: most - len(rows)])
+    return rows
+
+
+def _named(one: Judged, rows: Codes, about: Callable[[Mapping[str, Any]], str]) -> str:
+    """The models of the first *rows*, each with what is to be told *about* it, and how many there are more."""
+    told = [f"{row['model']} ({about(row)})" for row in one.rows(rows[:_NAMED])]
+    return ", ".join(told + [f"{len(rows) - _NAMED} more"] * (len(rows) > _NAMED))
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

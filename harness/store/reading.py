@@ -133,7 +133,7 @@ class StoreReader:
 
     def _of_phase(self, table: str, columns: str, phase: str, total: str = "") -> list[Any]:
         query = f"SELECT key, {columns} {_FROM_ATTEMPTS.format(table=table)}{_ACCEPTED} AND {_WHOLE_PHASE}{total}"
-        return self._fetch(f"{query}{_IN_ORDER}, {table}.id", {"phase": phase})[1]
+        return self._fetch(f"{query} ORDER BY {table}.id", {"phase": phase})[1]
 
     def _of_attempts(
         self, table: str, columns: str, order: str, accepted: bool, phase: str | None = None, total: str = ""
