@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness.errors import HarnessError
-from harness.plugins_loader import PluginChoice, Plugins, load_plugins
 from harness.tables import FORMATS
+
+if TYPE_CHECKING:
+    from harness.plugins_loader import PluginChoice, Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,11 +66,15 @@ def output_options(command: F) -> F:
 
 def plugin_choice(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> PluginChoice:
     """Return the choice that the options and the environment make."""
+    from harness.plugins_loader import PluginChoice
+
     return PluginChoice.from_environment(plugin, no_plugin)
 
 
 def loaded(choice: PluginChoice) -> Plugins:
     """Return the plugins of *choice*; what went wrong is told on stderr, a line each."""
+    from harness.plugins_loader import load_plugins
+
     return load_plugins(choice, on_fault=lambda fault: click.echo(f"harness: {fault}", err=True))
 
 

@@ -15,8 +15,8 @@ from harness.comparing.naming import named
 from harness.errors import HarnessError
 from harness.pepr import Codes
 from harness.quantities import convert
-from harness.scoring.ranking import Request, read_request
-from harness.sources.source import is_store
+from harness.scoring.ranking import Request
+from harness.sources.source import is_store, read_sources
 from harness.sources.table import Table, carried, error_bar
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_twins(first: Path, second: Path, request: Request, names: Iterable[str]
         raise HarnessError(f"{str(first)!r} and {str(second)!r} are a store and a table; compare two of one kind")
     wanted = evolve(request, also=() if stores else tuple(names))
     query = evolve(request.query, columns=_SURROUNDINGS if stores else ())
-    tables = [read_request(path, evolve(wanted, query=query)) for path in (first, second)]
+    tables = read_sources((first, second), evolve(wanted, query=query).whole_query)
     keys = [_keys(path, table, tables, stores) for path, table in zip((first, second), tables, strict=True)]
     _, in_a, in_b = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
     if not len(in_a):

@@ -54,6 +54,11 @@ class Request:
             raise HarnessError(f"--score {self.reducer.name} is made of {own}; leave --resource out")
 
     @property
+    def whole_query(self) -> Query:
+        """The query for all that is to be scored and shown."""
+        return evolve(self.query, resources=self.named, also=self.also)
+
+    @property
     def named(self) -> tuple[str, ...] | None:
         """The resources that the score is made of, where that is known without looking at the source."""
         if self.reducer is not None and self.reducer.resources is not None:
@@ -88,7 +93,7 @@ def score_source(source: Path, request: Request | None = None, *, strict: bool =
 
 def read_request(source: Path, request: Request) -> Table:
     """Return the table in *source* with all that *request* needs. Raises HarnessError where it lacks some of that."""
-    return read_source(source, evolve(request.query, resources=request.named, also=request.also))
+    return read_source(source, request.whole_query)
 
 
 def score_request(table: Table, request: Request, *, strict: bool = True) -> Score:

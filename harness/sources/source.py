@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.sources.stored import read_store
+from harness.sources.stored import read_store, read_stores
 from harness.sources.table import Query, Table
 from harness.sources.tabular import read_csv, read_parquet
 
@@ -23,6 +24,13 @@ def read_source(path: Path, query: Query | None = None) -> Table:
         return read_store(path, query)
 
     return read_parquet(path, query) if start.startswith(_PARQUET) else read_csv(path, query)
+
+
+def read_sources(paths: Sequence[Path], query: Query) -> list[Table]:
+    """Return the tables in *paths*, as `read_source` does of one; stores sooner than one after the other."""
+    if all(map(is_store, paths)):
+        return read_stores(paths, query)
+    return [read_source(path, query) for path in paths]
 
 
 def is_store(path: Path) -> bool:

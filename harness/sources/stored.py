@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from harness.quantities import LETTERS
 from harness.records import Setting
 from harness.sources.measured import MEMORY_HOST, PUE_INCLUDED, Windows, measured_alike, number
 from harness.sources.table import Query, Table, carried, error_bar
-from harness.store.reading import Row, open_reader
+from harness.store.reading import Row, StoreReader, open_reader
 
 SETTING = tuple(field.name for field in attrs.fields(Setting))
 _COHORT = ("dataset", "task", *SETTING)
@@ -30,13 +32,32 @@ def read_store(path: Path, query: Query) -> Table:
     A group is one dataset in one setting; with `query.group` it is what those columns name, and settings that differ
     within it belong to the name of the row. Raises HarnessError for a store that cannot be read or holds no trials.
     """
+    return read_stores([path], query)[0]
+
+
+def read_stores(paths: Sequence[Path], query: Query) -> list[Table]:
+    """Return the tables in the stores *paths*, as `read_store` does of one.
+
+    SQLite takes and checks all of them at once, beside the interpreter, which imports pandas meanwhile.
+    """
     if query.id is not None:
         raise HarnessError("--id is for CSV and Parquet; a store's rows are named by their models")
-    with open_reader(path) as reader:
-        attempts = reader.trials()
-        totals, gaps = reader.totals(query.phase), reader.gaps(query.phase)
-        studies = reader.studies() if "study" in query.columns else ()
-    trials = chosen_trials(attempts, query.trials, path)
+    with ThreadPoolExecutor(max_workers=len(paths)) as pool:
+        opening = [pool.submit(open_reader, path) for path in paths]
+        try:
+            importlib.import_module("pandas")
+            return [_read(one.result(), query) for one in opening]
+        finally:
+            for one in opening:
+                if one.exception() is None:
+                    one.result().close()
+
+
+def _read(reader: StoreReader, query: Query) -> Table:
+    attempts = reader.trials()
+    totals, gaps = reader.totals(query.phase), reader.gaps(query.phase)
+    studies = reader.studies() if "study" in query.columns else ()
+    trials = chosen_trials(attempts, query.trials, reader.path)
     _check_performance(trials, query)
     table = _table(trials, measured_alike(trials, totals, gaps, query), query)
     return attrs.evolve(table, studies={study["study"]: study for study in studies})

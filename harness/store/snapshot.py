@@ -13,11 +13,12 @@ from harness.store.schema import BUSY_SECONDS, check_identity, store_error
 def take_snapshot(path: Path) -> sqlite3.Connection:
     """Return a copy of the store *path* as it is now, checked; a run may be writing it, and no byte of it changes.
 
-    Works in folders and on files that cannot be written. The whole store is taken into memory. Raises HarnessError
-    for a file that is not there, cannot be read, is damaged, empty, no store, or one of a newer harness.
+    Works in folders and on files that cannot be written. The whole store is taken into memory, and threads may use it
+    one after the other. Raises HarnessError for a file that is not there, cannot be read, is damaged, empty, no store,
+    or one of a newer harness.
     """
     _check_is_file(path)
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         _copy(path, connection)
         check_identity(connection, path)
@@ -73,7 +74,10 @@ def _copy(path: Path, target: sqlite3.Connection) -> None:
 
 def _side_file(path: Path, ending: str) -> bool:
     side = path.resolve().with_name(path.resolve().name + ending)
-    return side.exists() and side.stat().st_size > 0
+    try:
+        return side.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _check_integrity(connection: sqlite3.Connection) -> None:
