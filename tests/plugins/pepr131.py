@@ -52,9 +52,19 @@ def without_numbers(action: Callable[[], T]) -> T:
 
 def passes(name: str, size: int) -> bool:
     """Say whether a training batch of two passes through the model."""
+    return parameters(name, size) is not None
+
+
+def parameters(name: str, size: int) -> int | None:
+    """Return how many parameters the model has for ImageNet; None if no training batch of two passes through it."""
+
+    def count() -> int:
+        model = built(name, size, outputs=1000)
+        model(torch.zeros(2, 3, size, size))
+        return sum(parameter.numel() for parameter in model.parameters())
+
     try:
         with torch.no_grad():
-            without_numbers(lambda: built(name, size)(torch.zeros(2, 3, size, size)))
+            return without_numbers(count)
     except (RuntimeError, ValueError, AssertionError):
-        return False
-    return True
+        return None
