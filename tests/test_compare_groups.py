@@ -280,6 +280,12 @@ def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, refused, options,
     assert line in refused(write(tmp_path, "aaaabbb", A + B, ENERGY), *options)
 
 
+def test_column_of_one_value_is_told_with_the_value(tmp_path, refused):
+    told = refused(write(tmp_path, "aaaabbb", A + B, ENERGY, site=["here"] * 7), "--by", "site")
+
+    assert "'site' is 'here' of all rows that have it; name another column or tag" in told
+
+
 def test_accuracies_in_percent_are_not_compared_as_if_they_were_parts(tmp_path, refused):
     told = refused(write(tmp_path, "aabb", [50, 60, 70, 80], [1, 2, 3, 5]), "--by", "kind")
 

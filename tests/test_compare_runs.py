@@ -248,6 +248,21 @@ def test_the_same_surroundings_are_not_told_of(tmp_path, capsys):
     assert "" == capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("damaged", "named"), [("a", "a"), ("b", "b"), ("ab", "a")])
+def test_a_damaged_store_is_told_by_its_name_and_of_two_the_first(tmp_path, capsys, damaged, named):
+    paths = [tmp_path / f"{name}.sqlite" for name in "ab"]
+    for path in paths:
+        store(path)
+        if path.stem in damaged:
+            content = path.read_bytes()
+            path.write_bytes(content[:4096] + b"\xff" * 4096 + content[8192:])
+    assert 2 == main(["compare", *map(str, paths)])
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert f"{named}.sqlite" in line
+    assert "damaged" in line
+
+
 def test_a_trial_that_failed_is_missing_and_not_zero(tmp_path, capsys):
     a = store(tmp_path / "a.sqlite")
     ended = [failed(trial("m"), "oom", "out of memory"), finished(trial("n"), 0.8, reading("energy_gpu", 200.0))]

@@ -166,11 +166,7 @@ def test_light():
     done.assert_outcomes(passed=1, deselected=len(models(tags=("pepr131", "small"))))
 
 
-def test_trial_of_a_real_model_has_its_energies_and_budget(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Two threads that wait for each other, where other tests run on one of the cores, take minutes.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_trial_of_a_real_model_has_its_energies_and_budget(pytester: pytest.Pytester) -> None:
     done = run(
         pytester,
         """

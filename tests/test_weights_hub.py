@@ -42,10 +42,9 @@ def run(hub: Hub, *more: str, model: str = MODEL, **environment: str) -> subproc
     words = ["--model", model, "--dataset", "digits", "--epochs", "1", "--train-fraction", "0.02", "--device", "cpu"]
     own = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(Path.cwd() / "hf"), "HF_HUB_OFFLINE": "0"}
     waits = {"HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1", "NO_PROXY": "127.0.0.1"}
-    threads = {"OMP_NUM_THREADS": "1"}  # several wait for each other where other tests take the cores
     return subprocess.run(
         [sys.executable, "-m", "harness", "run", *words, "--meter", "time", *more],
-        env={**os.environ, **own, **waits, **threads, **environment},
+        env={**os.environ, **own, **waits, **environment},
         capture_output=True,
         text=True,
         timeout=120,

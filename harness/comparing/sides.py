@@ -138,6 +138,8 @@ def _two(question: Question, told: Sequence[str]) -> tuple[str, str]:
         found.sort(key=lambda text: text.startswith("not "))
     if len(found) == 2:
         return found[0], found[1]
+    if len(found) == 1:
+        raise HarnessError(f"{question.by!r} is {found[0]!r} of all rows that have it; name another column or tag")
     way = f"choose two with --between A B, or cut numbers with --at median: {_listed(found)}"
     raise HarnessError(f"{question.by!r} has {len(found)} values, not two; {way if found else 'name another column'}")
 
